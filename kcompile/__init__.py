@@ -1,0 +1,84 @@
+"""kcompile: a graph compiler for neural networks."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kcompile import (
+        activations,
+        callbacks,
+        datasets,
+        initializers,
+        layers,
+        losses,
+        metrics,
+        models,
+        ops,
+        optimizers,
+        utils,
+    )
+    from kcompile.compiler import Executable, as_function, compile
+    from kcompile.layers import Input, Layer
+    from kcompile.models import Model, Sequential
+
+__version__ = "0.1.0"
+
+_MODULES = (
+    "activations",
+    "callbacks",
+    "constraints",
+    "datasets",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "ops",
+    "optimizers",
+    "regularizers",
+    "utils",
+)
+_NAMES = {
+    "Executable": "kcompile.compiler",
+    "as_function": "kcompile.compiler",
+    "compile": "kcompile.compiler",
+    "Input": "kcompile.layers",
+    "Layer": "kcompile.layers",
+    "Model": "kcompile.models",
+    "Sequential": "kcompile.models",
+}
+
+__all__ = [
+    "Executable",
+    "Input",
+    "Layer",
+    "Model",
+    "Sequential",
+    "activations",
+    "as_function",
+    "callbacks",
+    "compile",
+    "datasets",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "ops",
+    "optimizers",
+    "utils",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"kcompile.{name}")
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'kcompile' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES, *_NAMES})

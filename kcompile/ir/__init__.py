@@ -1,0 +1,1 @@
+"""The graph IR: types, ops, graphs, builder, verifier and text form."""

@@ -28,7 +28,7 @@ OUTPUT_INPUT_SPATIAL = "output_input_spatial"
 
 @dataclass(frozen=True)
 class Conv(Op):
-    """`y[n, p, o] = sum over k, c of x[n, p * stride + k * dilation - pad, c] * w[k, c, o], + b[o]`.
+    """`y[n, p, o] = b[o] + sum over k, c of x[n, p * stride + k * dilation - pad, c] w[k, c, o]`.
 
     x is `[N, S..., C]` (channels_last) or `[N, C, S...]` (channels_first), y likewise with
     O channels; w is `[K..., C / groups, O]` (spatial_input_output) or `[O, C / groups, K...]`

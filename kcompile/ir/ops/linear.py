@@ -28,7 +28,7 @@ class Matmul(Op):
 
 @dataclass(frozen=True)
 class Linear(Op):
-    """`y[..., j] = sum over k of x[..., k] * w[k, j], + b[j]`: x `[..., K]`, w `[K, J]`, b `[J]`."""
+    """`y[..., j] = sum over k of x[..., k] w[k, j], + b[j]`: x `[..., K]`, w `[K, J]`, b `[J]`."""
 
     def infer(self, x: TensorType, w: TensorType, b: TensorType | None = None) -> TensorType:
         require(x.dtype.is_numeric and x.dtype is w.dtype, "needs numbers of one element type")

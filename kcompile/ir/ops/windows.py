@@ -25,7 +25,7 @@ def channel_axis(rank: int, data_format: str) -> int:
 
 
 def same_padding(size: int, window: int, stride: int, dilation: int) -> tuple[int, int]:
-    """Elements before and after an axis so that `ceil(size / stride)` windows fit; odd ones after."""
+    """Elements before and after an axis for `ceil(size / stride)` windows; an odd one after."""
     extent = (window - 1) * dilation + 1
     total = max((-(-size // stride) - 1) * stride + extent - size, 0)
     return total // 2, total - total // 2

@@ -1,0 +1,118 @@
+"""Activation functions, by Keras's names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import kcompile.ops as ops
+from kcompile.ir.errors import SpecError
+from kcompile.ops.dispatch import public
+from kcompile.ops.nn import (
+    elu,
+    hard_sigmoid,
+    leaky_relu,
+    log_softmax,
+    mish,
+    relu6,
+    selu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    softsign,
+)
+
+tanh = ops.tanh
+swish = silu
+
+
+@public
+def linear(x: Any) -> Any:
+    """x itself."""
+    return x
+
+
+@public
+def exponential(x: Any) -> Any:
+    """`e ** x`."""
+    return ops.exp(x)
+
+
+def relu(
+    x: Any,
+    negative_slope: float = 0.0,
+    max_value: float | None = None,
+    threshold: float = 0.0,
+) -> Any:
+    """`max(x, 0)`; in general `negative_slope * (x - threshold)` below threshold, and at most
+    `max_value`.
+    """
+    if threshold == 0.0 and negative_slope == 0.0:
+        result = ops.relu(x)
+    elif threshold == 0.0:
+        result = ops.leaky_relu(x, negative_slope)
+    else:
+        below = negative_slope * (x - threshold)
+        result = ops.where(x > threshold, x, below)
+    return result if max_value is None else ops.minimum(result, max_value)
+
+
+def gelu(x: Any, approximate: bool = False) -> Any:
+    """`x * Phi(x)`, exact by default."""
+    return ops.gelu(x, approximate)
+
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "elu": elu,
+    "exponential": exponential,
+    "gelu": gelu,
+    "hard_sigmoid": hard_sigmoid,
+    "leaky_relu": leaky_relu,
+    "linear": linear,
+    "log_softmax": log_softmax,
+    "mish": mish,
+    "relu": relu,
+    "relu6": relu6,
+    "selu": selu,
+    "sigmoid": sigmoid,
+    "silu": silu,
+    "softmax": softmax,
+    "softplus": softplus,
+    "softsign": softsign,
+    "swish": silu,
+    "tanh": tanh,
+}
+
+
+def get(identifier: Any) -> Callable[..., Any]:
+    """The function that a name, function or layer stands for; `linear` for None.
+
+    Raises:
+        SpecError: there is no such activation.
+    """
+    if identifier is None:
+        return linear
+    if callable(identifier):
+        return identifier  # type: ignore[no-any-return]
+    if isinstance(identifier, str) and identifier in _FUNCTIONS:
+        return _FUNCTIONS[identifier]
+    raise SpecError(
+        f"{identifier!r} is not an activation",
+        hint=f"Use one of {', '.join(_FUNCTIONS)}, or a function of a tensor",
+    )
+
+
+def serialize(activation: Callable[..., Any]) -> str:
+    """The activation's name.
+
+    Raises:
+        SpecError: it is not one of ours.
+    """
+    for name, function in _FUNCTIONS.items():
+        if function is activation:
+            return name
+    raise SpecError(f"{activation!r} is not an activation with a name of its own")
+
+
+deserialize = get

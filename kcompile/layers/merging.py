@@ -1,0 +1,141 @@
+"""Layers that merge several tensors into one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import kcompile.ops as ops
+from kcompile.ir.errors import SpecError
+from kcompile.layers.base import Layer
+
+
+class _Merge(Layer):
+    """A function of two or more tensors, which broadcast."""
+
+    least = 2
+
+    def call(self, inputs: Sequence[Any]) -> Any:
+        if not isinstance(inputs, (list, tuple)) or len(inputs) < self.least:
+            raise SpecError(
+                f"needs a list of at least {self.least} tensors", where=f"layer '{self.name}'"
+            )
+        return self.merge(self._with_equal_ranks(list(inputs)))
+
+    def _with_equal_ranks(self, tensors: list[Any]) -> list[Any]:
+        """Tensors of lower rank with axes of size 1 after the batch."""
+        rank = max(tensor.type.rank for tensor in tensors)
+        return [
+            ops.expand_dims(tensor, tuple(range(1, 1 + rank - tensor.type.rank)))
+            if 0 < tensor.type.rank < rank
+            else tensor
+            for tensor in tensors
+        ]
+
+    def merge(self, tensors: list[Any]) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no merge")
+
+
+class _Fold(_Merge):
+    """A function of two tensors, applied from the left."""
+
+    function: ClassVar[Callable[..., Any]]
+
+    def merge(self, tensors: list[Any]) -> Any:
+        result = tensors[0]
+        for tensor in tensors[1:]:
+            result = type(self).function(result, tensor)
+        return result
+
+
+class Add(_Fold):
+    """`y = a + b + ...`."""
+
+    function = staticmethod(ops.add)
+
+
+class Multiply(_Fold):
+    """`y = a * b * ...`."""
+
+    function = staticmethod(ops.multiply)
+
+
+class Maximum(_Fold):
+    """`y = max(a, b, ...)`."""
+
+    function = staticmethod(ops.maximum)
+
+
+class Minimum(_Fold):
+    """`y = min(a, b, ...)`."""
+
+    function = staticmethod(ops.minimum)
+
+
+class Average(_Fold):
+    """`y = (a + b + ...) / n`."""
+
+    function = staticmethod(ops.add)
+
+    def merge(self, tensors: list[Any]) -> Any:
+        return super().merge(tensors) / len(tensors)
+
+
+class Subtract(_Merge):
+    """`y = a - b`, of exactly two tensors."""
+
+    def merge(self, tensors: list[Any]) -> Any:
+        if len(tensors) != 2:
+            raise SpecError(f"takes 2 tensors, got {len(tensors)}", where=f"layer '{self.name}'")
+        return ops.subtract(*tensors)
+
+
+class Concatenate(_Merge):
+    """The tensors one after the other along axis."""
+
+    least = 1
+
+    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.axis = axis
+
+    def _with_equal_ranks(self, tensors: list[Any]) -> list[Any]:
+        return tensors
+
+    def merge(self, tensors: list[Any]) -> Any:
+        return ops.concatenate(tensors, self.axis)
+
+
+def add(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """`a + b + ...`."""
+    return Add(**kwargs)(inputs)
+
+
+def subtract(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """`a - b`."""
+    return Subtract(**kwargs)(inputs)
+
+
+def multiply(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """`a * b * ...`."""
+    return Multiply(**kwargs)(inputs)
+
+
+def average(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """`(a + b + ...) / n`."""
+    return Average(**kwargs)(inputs)
+
+
+def maximum(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """`max(a, b, ...)`."""
+    return Maximum(**kwargs)(inputs)
+
+
+def minimum(inputs: Sequence[Any], **kwargs: Any) -> Any:
+    """`min(a, b, ...)`."""
+    return Minimum(**kwargs)(inputs)
+
+
+def concatenate(inputs: Sequence[Any], axis: int = -1, **kwargs: Any) -> Any:
+    """The tensors one after the other along axis."""
+    return Concatenate(axis, **kwargs)(inputs)

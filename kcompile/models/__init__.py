@@ -1,0 +1,7 @@
+"""Models: functional, sequential, and subclassed."""
+
+from kcompile.models.functional import Functional
+from kcompile.models.model import Model
+from kcompile.models.sequential import Sequential
+
+__all__ = ["Functional", "Model", "Sequential"]

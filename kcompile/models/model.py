@@ -1,0 +1,171 @@
+"""What all models share: weights, tracing, and the doors to training, saving and export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from kcompile.ir.errors import SpecError
+from kcompile.ir.graph import Graph
+from kcompile.ir.types import TensorType
+from kcompile.layers.base import Layer
+from kcompile.models.tracing import trace_model
+from kcompile.ops import seeds
+from kcompile.ops.door import service
+from kcompile.ops.trace import Trace, unused_name
+from kcompile.ops.variable import Variable
+
+
+class Model(Layer):
+    """A layer that can be trained, evaluated, saved and compiled.
+
+    `Model(inputs, outputs, name=None)` makes a functional model. A subclass with `call` is a model
+    of its own.
+    """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        from kcompile.models.functional import Functional
+
+        functional = bool(args) or "inputs" in kwargs or "outputs" in kwargs
+        return super().__new__(Functional if cls is Model and functional else cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if type(self) is Model:
+            raise SpecError("Model needs inputs and outputs, or a subclass with call")
+        super().__init__(*args, **kwargs)
+
+    # Structure
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, inputs included, in the order of computation."""
+        return self._sublayers
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer with that name, or at that index of `layers`.
+
+        Raises:
+            SpecError: there is none.
+        """
+        layers = self.layers
+        if index is not None and index < len(layers):
+            return layers[index]
+        for layer in layers:
+            if layer.name == name:
+                return layer
+        names = ", ".join(layer.name for layer in layers)
+        raise SpecError(
+            f"no layer {name if index is None else index!r}",
+            where=f"model '{self.name}'",
+            hint=f"Its layers are {names}",
+        )
+
+    def named_variables(
+        self, prefix: str = "", is_root: bool = True
+    ) -> Iterator[tuple[str, Variable]]:
+        """Each weight with its path; the root model's own name is no part of it."""
+        inner = prefix if is_root and not prefix else f"{prefix}{self.name}/"
+        own = self._own_variables
+        for variable in [v for v in own if v.trainable] + [v for v in own if not v.trainable]:
+            yield f"{inner}{variable.name}", variable
+        for layer in self.layers:
+            if isinstance(layer, Model):
+                yield from layer.named_variables(inner, is_root=False)
+            else:
+                yield from layer.named_variables(inner)
+
+    def named_weights(self) -> dict[str, Variable]:
+        """Every weight once, by a path that is unique: the name of its value in graphs."""
+        named: dict[str, Variable] = {}
+        seen: set[Variable] = set()
+        for path, variable in self.named_variables():
+            if variable not in seen:
+                seen.add(variable)
+                named[unused_name(path, named)] = variable
+        return named
+
+    # Tracing
+
+    def input_types(self) -> list[tuple[str, TensorType]]:
+        """Name and type of each input.
+
+        Raises:
+            SpecError: the model does not know its inputs yet.
+        """
+        raise SpecError(
+            "it does not know its inputs yet",
+            where=f"model '{self.name}'",
+            hint="Call it on data, or call build(input_shape)",
+        )
+
+    def call_flat(self, inputs: list[Any], trace: Trace) -> list[tuple[str, Any]]:
+        """Named outputs for inputs in the order of `input_types`."""
+        raise NotImplementedError(f"{type(self).__name__} has no call_flat")
+
+    def graph(self, training: bool = False) -> Graph:
+        """The model as a graph: at inference, or as training computes it."""
+        return trace_model(self, training)
+
+    # Functional use
+
+    def init(self, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """New initial weights, by path: `(params, state)`.
+
+        They depend on the seed and the path alone. The model's own weights stay as they are.
+        """
+        self.input_types()
+        params: dict[str, Any] = {}
+        state: dict[str, Any] = {}
+        for path, variable in self.named_weights().items():
+            if variable.make_from_stream is None:
+                raise SpecError("has no initializer", where=f"weight '{path}'")
+            value = variable.make_from_stream(seeds.stream(seed, path))
+            (params if variable.trainable else state)[path] = value
+        return params, state
+
+    # Doors
+
+    @property
+    def trainer(self) -> Any:
+        """What trains this model; made when it is first needed."""
+        if "_trainer" not in vars(self):
+            self._trainer = service("trainer")(self)
+        return self._trainer
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Set optimizer, loss and metrics; see `kcompile.training.trainer.Trainer.compile`."""
+        self.trainer.compile(*args, **kwargs)
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Train; see `kcompile.training.trainer.Trainer.fit`."""
+        return self.trainer.fit(*args, **kwargs)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """Loss and metrics on data; see `kcompile.training.trainer.Trainer.evaluate`."""
+        return self.trainer.evaluate(*args, **kwargs)
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Outputs for data; see `kcompile.training.trainer.Trainer.predict`."""
+        return self.trainer.predict(*args, **kwargs)
+
+    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+        """Write the weights to a `.weights.h5` file."""
+        service("save_weights")(self, filepath, overwrite)
+
+    def load_weights(self, filepath: Any) -> None:
+        """Read the weights from a `.weights.h5` file."""
+        service("load_weights")(self, filepath)
+
+    def to_json(self, **kwargs: Any) -> str:
+        """The architecture as JSON, in Keras 3's form."""
+        return str(service("to_json")(self, **kwargs))
+
+    def export(self, filepath: Any, format: str = "onnx", **kwargs: Any) -> Any:
+        """Compile to a file; see `kcompile.compiler.compile`."""
+        return service("export")(self, filepath, format, **kwargs)
+
+    def summary(
+        self, line_length: int | None = None, print_fn: Callable[[str], Any] | None = None
+    ) -> None:
+        """Print the layers with output shapes, numbers of parameters and connections."""
+        service("summary")(self, line_length, print_fn)

@@ -1,0 +1,73 @@
+"""How a public function runs: recorded between KerasTensors, traced, or eagerly on arrays."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from kcompile.ops.naming import automatic_name
+from kcompile.ops.node import CallNode
+from kcompile.ops.structure import leaves, map_leaves
+from kcompile.ops.tensor import KerasTensor
+from kcompile.ops.trace import current_trace, infer_outputs, run_eagerly, unused_name
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: Every public function by name; what a functional model's config may call.
+FUNCTIONS: dict[str, Callable[..., Any]] = {}
+
+
+class FunctionOperation:
+    """A function of `kcompile.ops` as a step of a functional model."""
+
+    def __init__(self, function_name: str, name: str | None = None) -> None:
+        self.function_name = function_name
+        self.name = name or automatic_name(function_name)
+        self.nodes: list[CallNode] = []
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        function = FUNCTIONS[self.function_name]
+        if not has_keras_tensor(args, kwargs):
+            return function(*args, **kwargs)
+        types = infer_outputs(function, args, kwargs)
+        return record_call(self, args, kwargs, types)
+
+
+def has_keras_tensor(args: Any, kwargs: Any) -> bool:
+    """Whether a KerasTensor is among the arguments."""
+    return any(isinstance(leaf, KerasTensor) for leaf in leaves((args, list(kwargs.values()))))
+
+
+def record_call(operation: Any, args: Any, kwargs: Any, types: Any) -> Any:
+    """KerasTensors of the given types, as results of a call of `operation`."""
+    node = CallNode(operation, args, kwargs, len(operation.nodes))
+    operation.nodes.append(node)
+    made: list[KerasTensor] = []
+
+    def tensor(type: Any) -> Any:
+        if type is None:
+            return None
+        made.append(
+            KerasTensor(type, node, len(made), unused_name(operation.name, {t.name for t in made}))
+        )
+        return made[-1]
+
+    node.outputs = map_leaves(tensor, types)
+    return node.outputs
+
+
+def public(function: Callable[P, R]) -> Callable[P, R]:
+    """Make `function`, written with traced tensors, take arrays and KerasTensors as well."""
+    FUNCTIONS[function.__name__] = function
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        if has_keras_tensor(args, kwargs):
+            return FunctionOperation(function.__name__)(*args, **kwargs)  # type: ignore[no-any-return]
+        if current_trace() is not None:
+            return function(*args, **kwargs)
+        return run_eagerly(function.__name__, function, args, kwargs)  # type: ignore[no-any-return]
+
+    return run

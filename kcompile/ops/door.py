@@ -1,0 +1,27 @@
+"""The one door that opens upward.
+
+Lower floors never import higher ones. Three services are needed below the floor they live on:
+running a graph eagerly, and what `Model`'s methods (`fit`, `save_weights`, ...) do. They are looked
+up here, by name, when they are called.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_SERVICES = {
+    "run_graph": ("kcompile.runtimes.jax.eager", "run_graph"),
+    "trainer": ("kcompile.training.trainer", "Trainer"),
+    "save_weights": ("kcompile.formats.weights", "save_weights"),
+    "load_weights": ("kcompile.formats.weights", "load_weights"),
+    "to_json": ("kcompile.formats.architecture", "to_json"),
+    "export": ("kcompile.compiler", "export"),
+    "summary": ("kcompile.utils.summary", "print_summary"),
+}
+
+
+def service(name: str) -> Any:
+    """The function or class that does `name`."""
+    module, attribute = _SERVICES[name]
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,132 @@
+"""Reductions along axes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kcompile.ir import ops as ir
+from kcompile.ir.op import normalize_axis
+from kcompile.ir.types import DType
+from kcompile.ops.dispatch import public
+from kcompile.ops.elementwise import cast, multiply, sqrt, square, subtract
+from kcompile.ops.promotion import to_float, to_tensor
+from kcompile.ops.tensor import TracedTensor
+from kcompile.ops.trace import emit
+
+Axis = int | tuple[int, ...] | list[int] | None
+
+
+def axes_of(x: TracedTensor, axis: Axis) -> tuple[int, ...]:
+    """`axis` as axes counted from the front, sorted; None is all of them."""
+    rank = x.type.rank
+    if axis is None:
+        return tuple(range(rank))
+    listed = (axis,) if isinstance(axis, int) else tuple(axis)
+    return tuple(sorted(normalize_axis(entry, rank) for entry in listed))
+
+
+def _numbers(x: Any) -> TracedTensor:
+    """x with bools as int32."""
+    tensor = to_tensor(x)
+    if tensor.type.dtype is DType.BOOL:
+        return cast(tensor, "int32")  # type: ignore[no-any-return]
+    return tensor
+
+
+@public
+def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The sum along axes."""
+    tensor = _numbers(x)
+    return emit(ir.ReduceSum(axes_of(tensor, axis), keepdims), tensor)
+
+
+@public
+def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The mean along axes."""
+    tensor = to_float(x)
+    return emit(ir.ReduceMean(axes_of(tensor, axis), keepdims), tensor)
+
+
+@public
+def var(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The variance along axes, with divisor n."""
+    tensor = to_float(x)
+    axes = axes_of(tensor, axis)
+    deviation = subtract(tensor, emit(ir.ReduceMean(axes, True), tensor))
+    return emit(ir.ReduceMean(axes, keepdims), square(deviation))
+
+
+@public
+def std(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The standard deviation along axes, with divisor n."""
+    return sqrt(var(x, axis, keepdims))
+
+
+@public
+def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The greatest along axes."""
+    tensor = _numbers(x)
+    return emit(ir.ReduceMax(axes_of(tensor, axis), keepdims), tensor)
+
+
+@public
+def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The smallest along axes."""
+    tensor = _numbers(x)
+    return emit(ir.ReduceMin(axes_of(tensor, axis), keepdims), tensor)
+
+
+@public
+def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """The product along axes."""
+    tensor = _numbers(x)
+    return emit(ir.ReduceProd(axes_of(tensor, axis), keepdims), tensor)
+
+
+@public
+def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Whether all along axes hold."""
+    return cast(min(cast(cast(x, "bool"), "int32"), axis, keepdims), "bool")
+
+
+@public
+def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """Whether any along axes holds."""
+    return cast(max(cast(cast(x, "bool"), "int32"), axis, keepdims), "bool")
+
+
+def _arg_reduction(
+    kind: type[ir.Argmax] | type[ir.Argmin], x: Any, axis: int | None, keepdims: bool
+) -> Any:
+    tensor = _numbers(x)
+    if axis is not None:
+        return emit(kind(normalize_axis(axis, tensor.type.rank), keepdims), tensor)
+    index = emit(kind(0), emit(ir.Reshape((tensor.type.size,)), tensor))
+    return emit(ir.Reshape((1,) * tensor.type.rank), index) if keepdims else index
+
+
+@public
+def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The first index of the greatest along axis; of the flattened x without axis. int32."""
+    return _arg_reduction(ir.Argmax, x, axis, keepdims)
+
+
+@public
+def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+    """The first index of the smallest along axis; of the flattened x without axis. int32."""
+    return _arg_reduction(ir.Argmin, x, axis, keepdims)
+
+
+@public
+def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+    """`log(sum(exp(x)))` along axes, without overflow."""
+    tensor = to_float(x)
+    axes = axes_of(tensor, axis)
+    peak = emit(ir.ReduceMax(axes, True), tensor)
+    finite = emit(ir.Where(), emit(ir.IsFinite(), peak), peak, multiply(peak, 0.0))
+    finite = emit(ir.Where(), emit(ir.IsNan(), finite), cast(0.0, tensor.dtype), finite)
+    total = emit(ir.ReduceSum(axes, True), emit(ir.Exp(), subtract(tensor, finite)))
+    result = emit(ir.Add(), emit(ir.Log(), total), finite)
+    if keepdims:
+        return result
+    return emit(ir.ReduceSum(axes, False), result)

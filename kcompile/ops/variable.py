@@ -1,0 +1,121 @@
+"""Variables: arrays that a model owns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kcompile.ir.errors import SpecError
+from kcompile.ir.types import DType, TensorType
+from kcompile.ops.tensor import TensorOperators
+
+
+class Variable(TensorOperators):
+    """An array with a name, made when it is first read.
+
+    Args:
+        make: gives the initial value, a NumPy array of that shape and dtype.
+        shape: sizes, all numbers.
+        dtype: element type.
+        name: last part of the path, such as `kernel`.
+        trainable: whether gradients are taken and optimizers change it.
+        make_from_stream: gives an initial value from a `numpy.random.Generator`; what
+            `model.init(seed)` calls.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Any],
+        shape: tuple[int, ...],
+        dtype: str | DType,
+        name: str,
+        trainable: bool = True,
+        make_from_stream: Callable[[np.random.Generator], Any] | None = None,
+    ) -> None:
+        self.type = TensorType(DType.of(dtype), tuple(shape))
+        self.name = name
+        self.path = name
+        self.trainable = trainable
+        #: Whether it is trained when its layer is not frozen.
+        self.is_trainable_when_unfrozen = trainable
+        self.regularizer: Any = None
+        self.constraint: Any = None
+        self._make = make
+        self.make_from_stream = make_from_stream
+        self._value: Any = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.type.static_shape
+
+    @property
+    def dtype(self) -> str:
+        return self.type.dtype.keras_name
+
+    @property
+    def ndim(self) -> int:
+        return self.type.rank
+
+    @property
+    def value(self) -> Any:
+        """The array: NumPy's, or the runtime's that last computed it. Traced inside a trace."""
+        from kcompile.ops.trace import current_trace
+
+        trace = current_trace()
+        if trace is not None:
+            return trace.read(self)
+        return self.array
+
+    @property
+    def array(self) -> Any:
+        """The array, also inside a trace."""
+        if self._value is None:
+            self._value = self._checked(self._make())
+        return self._value
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The array as NumPy's."""
+        return np.asarray(self.array)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.array(self.array, dtype=dtype, copy=copy)
+
+    def assign(self, value: Any) -> Any:
+        """Set the value; inside a trace, make it the next value of this state.
+
+        Raises:
+            SpecError: shape or element type differ.
+        """
+        from kcompile.ops.trace import current_trace
+
+        trace = current_trace()
+        if trace is not None:
+            return trace.assign(self, value)
+        if not hasattr(value, "dtype"):
+            value = np.asarray(value, self.type.dtype.numpy)
+        if DType.of(value.dtype) is not self.type.dtype:
+            value = value.astype(self.type.dtype.numpy)
+        self._value = self._checked(value)
+        return self._value
+
+    def assign_add(self, value: Any) -> Any:
+        return self.assign(self.value + value)
+
+    def assign_sub(self, value: Any) -> Any:
+        return self.assign(self.value - value)
+
+    def _checked(self, array: Any) -> Any:
+        if tuple(array.shape) != self.shape or DType.of(array.dtype) is not self.type.dtype:
+            raise SpecError(
+                f"needs {self.type}, got {DType.of(array.dtype)}{list(array.shape)}",
+                where=f"weight '{self.path}'",
+                hint="Give values of exactly this shape",
+            )
+        return array
+
+    def __repr__(self) -> str:
+        return f"<Variable {self.path} : {self.type}>"
+
+    __hash__ = object.__hash__

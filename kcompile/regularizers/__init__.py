@@ -1,0 +1,107 @@
+"""Regularizers: functions of a weight that are added to the loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kcompile.ops as ops
+from kcompile.ir.errors import SpecError
+
+
+class Regularizer:
+    """A function from a weight to a scalar that is added to the loss."""
+
+    def __call__(self, x: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no __call__")
+
+    def get_config(self) -> dict[str, Any]:
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        return cls(**config)
+
+
+class L1L2(Regularizer):
+    """`l1 * sum(|x|) + l2 * sum(x ** 2)`."""
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
+        self.l1 = float(l1 or 0.0)
+        self.l2 = float(l2 or 0.0)
+
+    def __call__(self, x: Any) -> Any:
+        penalty: Any = 0.0
+        if self.l1:
+            penalty = penalty + self.l1 * ops.sum(ops.absolute(x))
+        if self.l2:
+            penalty = penalty + self.l2 * ops.sum(ops.square(x))
+        return ops.convert_to_tensor(penalty)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"l1": self.l1, "l2": self.l2}
+
+
+class L1(L1L2):
+    """`l1 * sum(|x|)`."""
+
+    def __init__(self, l1: float = 0.01) -> None:
+        super().__init__(l1=l1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"l1": self.l1}
+
+
+class L2(L1L2):
+    """`l2 * sum(x ** 2)`."""
+
+    def __init__(self, l2: float = 0.01) -> None:
+        super().__init__(l2=l2)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"l2": self.l2}
+
+
+l1, l2 = L1, L2
+
+
+def l1_l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
+    """`l1 * sum(|x|) + l2 * sum(x ** 2)`, both 0.01 by default."""
+    return L1L2(l1, l2)
+
+
+_CLASSES = {cls.__name__: cls for cls in (L1, L2, L1L2)}
+_NAMES = {"l1": L1, "l2": L2, "l1_l2": l1_l2, "L1": L1, "L2": L2, "L1L2": L1L2}
+
+
+def get(identifier: Any) -> Any:
+    """The regularizer that a name, config, instance or function stands for; None for None.
+
+    Raises:
+        SpecError: there is no such regularizer.
+    """
+    if identifier is None or callable(identifier):
+        return identifier
+    if isinstance(identifier, str) and identifier in _NAMES:
+        return _NAMES[identifier]()
+    if isinstance(identifier, dict) and identifier.get("class_name") in _CLASSES:
+        return _CLASSES[identifier["class_name"]](**identifier.get("config", {}))
+    raise SpecError(
+        f"{identifier!r} is not a regularizer",
+        hint=f"Use one of {', '.join(_NAMES)}, or a function of a weight",
+    )
+
+
+def serialize(regularizer: Any) -> dict[str, Any]:
+    """The config that `get` reads back."""
+    name = type(regularizer).__name__
+    if name not in _CLASSES:
+        raise SpecError(f"{regularizer!r} has no config")
+    return {
+        "module": "keras.regularizers",
+        "class_name": name,
+        "config": regularizer.get_config(),
+        "registered_name": None,
+    }
+
+
+deserialize = get

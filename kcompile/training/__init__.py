@@ -1,0 +1,1 @@
+"""Training: optimizers, data, loops and callbacks."""

@@ -1,0 +1,16 @@
+"""Seeding everything at once."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+
+from kcompile.ops import seeds
+
+
+def set_random_seed(seed: int) -> None:
+    """Seed Python's `random`, NumPy's global generator and kcompile's own seeds."""
+    random.seed(seed)
+    np.random.seed(seed)
+    seeds.set_global_seed(seed)

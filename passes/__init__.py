@@ -1,0 +1,1 @@
+"""Passes: functions `Graph -> Graph`, imported as `kcompile.passes`."""

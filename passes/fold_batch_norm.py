@@ -1,0 +1,201 @@
+"""Batch normalization into its linear neighbours.
+
+`batch_norm(x) = x * scale + shift` with `scale = gamma / sqrt(variance + epsilon)` and
+`shift = beta - mean * scale`, which are constants. The rules emit arithmetic on constants, in
+float32 or better; `fold_constants` does the numbers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kcompile.ir.graph import Graph, Node, Value
+from kcompile.ir.ops import (
+    Add,
+    BatchNorm,
+    Cast,
+    Conv,
+    Linear,
+    Matmul,
+    Multiply,
+    Negative,
+    ReduceSum,
+    Reshape,
+    Rsqrt,
+    Subtract,
+    Transpose,
+)
+from kcompile.ir.ops.convolution import SPATIAL_INPUT_OUTPUT
+from kcompile.ir.ops.windows import channel_axis
+from kcompile.ir.types import DType
+from kcompile.passes.constants import compute
+from kcompile.passes.pattern import ANY, CONSTANT, Match, P, Pattern, Refused, apply_rules, rule
+
+_BIAS = CONSTANT("bias", optional=True)
+
+
+def _batch_norm(x: Pattern) -> P:
+    statistics = (CONSTANT("mean"), CONSTANT("variance"))
+    affine = (CONSTANT("gamma", optional=True), CONSTANT("beta", optional=True))
+    return P(BatchNorm, x, *statistics, *affine, name="norm")
+
+
+def _wide(match: Match, value: Value) -> Value:
+    """`value` in float32, if its type is narrower."""
+    if value.type.dtype in (DType.FLOAT16, DType.BFLOAT16):
+        return match.emit(Cast(DType.FLOAT32), value)
+    return value
+
+
+def _scale_and_shift(match: Match, shift_name: str | None = None) -> tuple[Value, Value]:
+    """scale and shift `[C]`."""
+    mean, variance = (_wide(match, match.value(name)) for name in ("mean", "variance"))
+    gamma, beta = (match.optional(name) for name in ("gamma", "beta"))
+    epsilon = np.asarray(match.op("norm", BatchNorm).epsilon, mean.type.dtype.numpy)
+    scale = match.emit(Rsqrt(), match.emit(Add(), variance, match.new.constant(epsilon)))
+    if gamma is not None:
+        scale = match.emit(Multiply(), scale, _wide(match, gamma))
+    offset = match.emit(Multiply(), mean, scale)
+    if beta is None:
+        return scale, match.emit(Negative(), offset, name=shift_name)
+    return scale, match.emit(Subtract(), _wide(match, beta), offset, name=shift_name)
+
+
+def _bias_name(node: Node) -> str | None:
+    return f"{node.source}/bias" if node.source else None
+
+
+def _along(match: Match, vector: Value, rank: int, axis: int) -> Value:
+    """`[C]` so that it broadcasts along axis."""
+    (size,) = vector.type.shape
+    return match.emit(Reshape(tuple(size if i == axis else 1 for i in range(rank))), vector)
+
+
+def _apply(match: Match, node: Node, x: Value, w: Value, bias: Value) -> Value:
+    """The convolution or product of `node` on x with other weights, in the type of x."""
+    if x.type.dtype is not w.type.dtype:
+        w = match.emit(Cast(x.type.dtype), w)
+        bias = match.emit(Cast(x.type.dtype), bias, name=_bias_name(node))
+    op = Linear() if isinstance(node.op, Matmul) else node.op
+    return match.emit(op, x, w, bias, source=node.source)
+
+
+def _fold_into_previous(match: Match, node: Node, output_axis: int) -> Value:
+    """`(x w + b) scale + shift = x (w scale) + (b scale + shift)`."""
+    scale, shift = _scale_and_shift(match, _bias_name(node))
+    w, bias = _wide(match, match.value("w")), match.optional("bias")
+    w = match.emit(Multiply(), w, _along(match, scale, w.type.rank, output_axis))
+    if bias is not None:
+        shift = match.emit(Add(), match.emit(Multiply(), _wide(match, bias), scale), shift)
+    return _apply(match, node, match.value("x"), w, shift)
+
+
+def _normalized_axis(match: Match) -> int:
+    return match.op("norm", BatchNorm).axis % match.node("norm").output.type.rank
+
+
+@rule(_batch_norm(P(Conv, ANY("x"), CONSTANT("w"), _BIAS, name="conv")))
+def batch_norm_of_conv(match: Match) -> Value:
+    """`batch_norm(conv(x, w, b)) = conv(x, w * scale, b * scale + shift)`."""
+    op, rank = match.op("conv", Conv), match.root.output.type.rank
+    axis = channel_axis(rank, op.data_format)
+    if _normalized_axis(match) != axis:
+        raise Refused(f"it normalizes axis {_normalized_axis(match)}, the channels are axis {axis}")
+    spatial_first = op.kernel_format == SPATIAL_INPUT_OUTPUT
+    return _fold_into_previous(match, match.node("conv"), rank - 1 if spatial_first else 0)
+
+
+@rule(_batch_norm(P((Matmul, Linear), ANY("x"), CONSTANT("w"), _BIAS, name="product")))
+def batch_norm_of_product(match: Match) -> Value:
+    """`batch_norm(x w + b) = x (w * scale) + (b * scale + shift)` for a matrix w."""
+    _require_matrix(match)
+    last = match.root.output.type.rank - 1
+    if _normalized_axis(match) != last:
+        raise Refused(f"it normalizes axis {_normalized_axis(match)}, the features are axis {last}")
+    return _fold_into_previous(match, match.node("product"), 1)
+
+
+def _require_matrix(match: Match) -> None:
+    if match.value("w").type.rank != 2:
+        raise Refused(f"the weights are {match.value('w').type}, not one matrix")
+
+
+@rule(P((Matmul, Linear), _batch_norm(ANY("x")), CONSTANT("w"), _BIAS, name="product"))
+def product_of_batch_norm(match: Match) -> Value:
+    """`batch_norm(x) w + b = x (scale * w) + (shift w + b)` for a matrix w."""
+    _require_matrix(match)
+    node, last = match.node("product"), match.value("x").type.rank - 1
+    if _normalized_axis(match) != last:
+        raise Refused(f"it normalizes axis {_normalized_axis(match)}, the product sums axis {last}")
+    scale, shift = _scale_and_shift(match)
+    w, bias = _wide(match, match.value("w")), match.optional("bias")
+    if bias is not None:
+        shifted = match.emit(Linear(), shift, w, _wide(match, bias))
+    else:
+        shifted = match.emit(Linear(), shift, w, name=_bias_name(node))
+    w = match.emit(Multiply(), w, _along(match, scale, 2, 0))
+    return _apply(match, node, match.value("x"), w, shifted)
+
+
+@rule(P(Conv, _batch_norm(ANY("x")), CONSTANT("w"), _BIAS, name="conv"))
+def conv_of_batch_norm(match: Match) -> Value:
+    """`conv(batch_norm(x), w, b) = conv(x, scale * w, sum of shift * w, + b)`.
+
+    Not where the convolution pads: it pads with 0, not with what `batch_norm` would give 0 for.
+    """
+    node, op = match.node("conv"), match.op("conv", Conv)
+    axis = channel_axis(node.output.type.rank, op.data_format)
+    if _normalized_axis(match) != axis:
+        raise Refused(f"it normalizes axis {_normalized_axis(match)}, the channels are axis {axis}")
+    scale, shift = _scale_and_shift(match)
+    if _pads(op, match.value("w")) and np.any(compute(shift, match.new)):
+        raise Refused("the convolution pads with zeros, which the shift would have to reach")
+    w, bias = _wide(match, match.value("w")), match.optional("bias")
+    name = None if bias is not None else _bias_name(node)
+    moved = _sum_over_inputs(match, _times_inputs(match, w, shift, op), op, name)
+    if bias is not None:
+        moved = match.emit(Add(), _wide(match, bias), moved)
+    return _apply(match, node, match.value("x"), _times_inputs(match, w, scale, op), moved)
+
+
+def _pads(op: Conv, w: Value) -> bool:
+    if isinstance(op.padding, str):
+        return any(size != 1 for size in op.window(w.type.static_shape))
+    return any(number for pair in op.padding for number in pair)
+
+
+def _times_inputs(match: Match, w: Value, vector: Value, op: Conv) -> Value:
+    """w with each element times the element of `vector` for its input channel.
+
+    Output channels of group g see input channels of group g only, so that w is looked at as
+    `[K..., I / G, G, O / G]` or `[G, O / G, I / G, K...]` and the vector as `[G, I / G]`.
+    """
+    shape, rank, groups = w.type.static_shape, w.type.rank, op.groups
+    if op.kernel_format == SPATIAL_INPUT_OUTPUT:
+        grouped = (*shape[:-1], groups, shape[-1] // groups)
+        pairs = match.emit(Reshape((groups, shape[-2])), vector)
+        per_input = match.emit(Transpose((1, 0)), pairs)
+        broadcast: tuple[int, ...] = (shape[-2], groups, 1)
+    else:
+        grouped = (groups, shape[0] // groups, *shape[1:])
+        per_input = vector
+        broadcast = (groups, 1, shape[1], *(1,) * (rank - 2))
+    factor = match.emit(Reshape(broadcast), per_input)
+    product = match.emit(Multiply(), match.emit(Reshape(grouped), w), factor)
+    return match.emit(Reshape(shape), product)
+
+
+def _sum_over_inputs(match: Match, w: Value, op: Conv, name: str | None) -> Value:
+    """The sum of w `[O]` over all but its output channels."""
+    last = w.type.rank - 1
+    output = last if op.kernel_format == SPATIAL_INPUT_OUTPUT else 0
+    axes = tuple(axis for axis in range(last + 1) if axis != output)
+    return match.emit(ReduceSum(axes), w, name=name)
+
+
+RULES = (batch_norm_of_conv, batch_norm_of_product, product_of_batch_norm, conv_of_batch_norm)
+
+
+def fold_batch_norm(graph: Graph) -> Graph:
+    """`graph` with batch normalizations folded into convolutions and products beside them."""
+    return apply_rules(graph, RULES)

@@ -1,0 +1,29 @@
+"""Reshapes of reshapes."""
+
+from __future__ import annotations
+
+from kcompile.ir.graph import Graph, Value
+from kcompile.ir.ops import Reshape
+from kcompile.passes.pattern import ANY, Match, P, apply_rules, rule
+
+
+# The inner reshape may have other uses: the outer one just does without it.
+@rule(P(Reshape, P(Reshape, ANY("x"), shared=True), name="outer"))
+def reshape_of_reshape(match: Match) -> Value:
+    """`reshape(reshape(x, s), t) = reshape(x, t)`."""
+    return match.emit(match.node("outer").op, match.value("x"))
+
+
+@rule(P(Reshape, ANY("x"), name="reshape"))
+def reshape_to_same_shape(match: Match) -> Value | None:
+    """`reshape(x, shape of x) = x`."""
+    x = match.value("x")
+    return x if x.type == match.root.output.type else None
+
+
+RULES = (reshape_of_reshape, reshape_to_same_shape)
+
+
+def merge_reshapes(graph: Graph) -> Graph:
+    """`graph` without reshapes of reshapes and without those that change nothing."""
+    return apply_rules(graph, RULES)

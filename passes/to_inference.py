@@ -1,0 +1,108 @@
+"""From a training graph to what the model computes afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kcompile.ir.errors import SpecError
+from kcompile.ir.graph import Graph, Node, Update, Value
+from kcompile.ir.ops import BatchNorm, BatchNormTraining, Dropout
+from kcompile.passes.journal import record_change
+from kcompile.passes.rebuild import Operands, Rebuild, rebuild
+
+
+@dataclass(frozen=True)
+class _MovingStatistics:
+    """Names of the states that hold the moving mean and variance of a batch normalization."""
+
+    mean: str
+    variance: str
+
+
+def to_inference(graph: Graph) -> Graph:
+    """`graph` as it is used after training.
+
+    `batch_norm_training(x) = batch_norm(x, moving mean, moving variance)`, `dropout(x) = x`, and
+    no updates. Ops that are `forced` stay.
+
+    Raises:
+        SpecError: a batch normalization whose moving statistics cannot be told: exactly one
+            update of a state must depend on its mean, and one on its variance.
+    """
+    statistics = _find_statistics(graph)
+    states: dict[str, Value] = {entry.name: entry.value for entry in graph.inputs}
+
+    def transform(node: Node, operands: Operands, new: Rebuild) -> tuple[Value, ...] | None:
+        match node.op:
+            case Dropout(forced=False):
+                record_change("drop_dropout")
+                assert operands[0] is not None
+                return (operands[0],)
+            case BatchNormTraining(axis, epsilon, forced=False):
+                found = statistics[node.outputs[0].name]
+                moving = (states[found.mean], states[found.variance])
+                op = BatchNorm(axis, epsilon)
+                record_change("freeze_batch_norm")
+                (y,) = new.emit(op, operands[0], *moving, *operands[1:], source=node.source)
+                # Whoever reads the batch's statistics still gets them.
+                return (y, *new.keep(node, operands)[1:])
+        return None
+
+    return rebuild(graph, transform, keep_updates=False)
+
+
+def _find_statistics(graph: Graph) -> dict[str, _MovingStatistics]:
+    """The states of each batch normalization that is not forced, by the name of its y."""
+    norms = [
+        node
+        for node in graph.nodes
+        if isinstance(node.op, BatchNormTraining) and not node.op.forced
+    ]
+    if not norms:
+        return {}
+    types = {value.type for node in norms for value in node.outputs[1:]}
+    readers: dict[str, list[str]] = {}
+    for update in graph.updates:
+        if update.state.type in types:
+            for name in _statistics_in(graph, update):
+                readers.setdefault(name, []).append(update.state.name)
+    return {
+        node.outputs[0].name: _MovingStatistics(
+            _only_state(readers, node, 1, "mean"), _only_state(readers, node, 2, "variance")
+        )
+        for node in norms
+    }
+
+
+def _statistics_in(graph: Graph, update: Update) -> Iterator[str]:
+    """Names of the means and variances of batches that the update is computed from.
+
+    Looks no further back than batch normalizations, so not into the layers before them.
+    """
+    seen: set[str] = set()
+    pending = [update.value]
+    while pending:
+        value = pending.pop()
+        node = graph.producers.get(value.name)
+        if node is None or value.name in seen:
+            continue
+        seen.add(value.name)
+        if isinstance(node.op, BatchNormTraining):
+            if value != node.outputs[0]:
+                yield value.name
+            continue
+        pending.extend(operand for operand in node.inputs if operand is not None)
+
+
+def _only_state(readers: dict[str, list[str]], node: Node, position: int, what: str) -> str:
+    value = node.outputs[position]
+    states = readers.get(value.name, [])
+    if len(states) != 1:
+        found = "none" if not states else " and ".join(f"%{name}" for name in states)
+        raise SpecError(
+            f"the moving {what} is the state whose update depends on %{value.name}, found {found}",
+            where=f"layer '{node.source}'" if node.source else f"%{node.outputs[0].name}",
+            hint="Update one state from it, or mark the op as forced",
+        )
+    return states[0]

@@ -1,0 +1,1 @@
+"""Runtimes: a graph made executable, imported as `kcompile.runtimes`."""

@@ -1,0 +1,90 @@
+"""Graph -> pure JAX function.
+
+64-bit types: JAX without its x64 mode silently computes in 32 bits what a graph says in 64. So a
+graph with an i64, u64 or f64 value, wherever it is (an index made by Argmax, a Cast, the indices
+of a Gather), runs in x64 mode or not at all. `lower` gives a function that refuses, naming the
+value, when it is traced without that mode; `eager` and `executable` switch the mode on for the
+calls of such graphs alone. The process-wide setting is never touched. Graphs meant for training
+hold 32-bit types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from kcompile.ir.errors import ExportError, VerifyError
+from kcompile.ir.graph import Graph, Node, Value
+from kcompile.ir.types import DType
+from kcompile.runtimes.binding import bind_arrays, bind_op, describe, mismatch
+from kcompile.runtimes.jax.table import LOWERINGS
+
+Results = tuple[dict[str, jax.Array], dict[str, jax.Array]]
+
+
+def lower(graph: Graph) -> Callable[[Mapping[str, Any]], Results]:
+    """A function from arrays by input name to (outputs by name, next states by state name).
+
+    It is pure and can be traced: by `jax.jit`, `jax.grad`, `jax.vmap`, once for each set of
+    shapes. A state without update is not among the next states.
+
+    Raises:
+        ExportError: the graph holds strings. When traced: it holds 64-bit types and x64 is off.
+        DataError: when traced: the arrays do not fit the inputs.
+    """
+    for value in _values(graph):
+        if value.type.dtype is DType.STRING:
+            raise ExportError(f"JAX has no strings, which {value} needs", where=_place(graph))
+
+    def function(arrays: Mapping[str, Any]) -> Results:
+        _require_x64(graph)
+        bound, env = bind_arrays(graph, arrays)
+        values = {name: jnp.asarray(array) for name, array in bound.items()}
+        for node in graph.nodes:
+            results = _lower_node(graph, node, values, env)
+            values.update(zip((value.name for value in node.outputs), results, strict=True))
+        outputs = {output.name: values[output.value.name] for output in graph.outputs}
+        return outputs, {update.state.name: values[update.value.name] for update in graph.updates}
+
+    return function
+
+
+def first_wide_value(graph: Graph) -> Value | None:
+    """The first value with a 64-bit type, if any."""
+    wide = (v for v in _values(graph) if v.type.dtype.numpy.itemsize == 8)
+    return next(wide, None)
+
+
+def _values(graph: Graph) -> list[Value]:
+    made = [value for node in graph.nodes for value in node.outputs]
+    return [entry.value for entry in graph.inputs] + made
+
+
+def _place(graph: Graph) -> str:
+    return f"graph '{graph.name}'"
+
+
+def _require_x64(graph: Graph) -> None:
+    if jax.config.jax_enable_x64:
+        return
+    wide = first_wide_value(graph)
+    if wide is not None:
+        raise ExportError(
+            f"{wide} has a 64-bit type, which JAX would compute in 32 bits",
+            where=_place(graph),
+            hint="Use a 32-bit type, or call it within jax.enable_x64(True)",
+        )
+
+
+def _lower_node(
+    graph: Graph, node: Node, values: Mapping[str, jax.Array], env: Mapping[str, int]
+) -> tuple[jax.Array, ...]:
+    operands = tuple(None if value is None else values[value.name] for value in node.inputs)
+    results = LOWERINGS[type(node.op)](bind_op(node, operands, env, graph), *operands)
+    results = results if isinstance(results, tuple) else (results,)
+    if problem := mismatch(node, results, env):
+        raise VerifyError(f"the JAX lowering {problem}", where=describe(graph, node))
+    return results

@@ -1,0 +1,57 @@
+"""Normalizations on JAX."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from kcompile.ir.ops import BatchNorm, BatchNormTraining
+from kcompile.runtimes.jax.table import lowers
+
+
+@lowers(BatchNorm)
+def batch_norm(
+    op: BatchNorm,
+    x: jax.Array,
+    mean: jax.Array,
+    variance: jax.Array,
+    gamma: jax.Array | None = None,
+    beta: jax.Array | None = None,
+) -> jax.Array:
+    return _normalize(x, op.axis, op.epsilon, mean, variance, gamma, beta)
+
+
+@lowers(BatchNormTraining)
+def batch_norm_training(
+    op: BatchNormTraining,
+    x: jax.Array,
+    gamma: jax.Array | None = None,
+    beta: jax.Array | None = None,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Two passes: the mean of squares minus the square of the mean loses all digits far from 0."""
+    others = tuple(axis for axis in range(x.ndim) if axis != op.axis % x.ndim)
+    mean = jnp.mean(x, axis=others, dtype=x.dtype)
+    variance = jnp.mean(jnp.square(x - _along(mean, x, op.axis)), axis=others, dtype=x.dtype)
+    return _normalize(x, op.axis, op.epsilon, mean, variance, gamma, beta), mean, variance
+
+
+def _normalize(
+    x: jax.Array,
+    axis: int,
+    epsilon: float,
+    mean: jax.Array,
+    variance: jax.Array,
+    gamma: jax.Array | None,
+    beta: jax.Array | None,
+) -> jax.Array:
+    scale = lax.rsqrt(variance + x.dtype.type(epsilon))
+    scale = scale if gamma is None else scale * gamma
+    y = (x - _along(mean, x, axis)) * _along(scale, x, axis)
+    return y if beta is None else y + _along(beta, x, axis)
+
+
+def _along(vector: jax.Array, x: jax.Array, axis: int) -> jax.Array:
+    shape = [1] * x.ndim
+    shape[axis] = -1
+    return vector.reshape(shape)

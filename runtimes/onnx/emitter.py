@@ -1,0 +1,230 @@
+"""What lowerings write ONNX nodes with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from kcompile.ir.dims import Dim, Size
+from kcompile.ir.errors import ExportError
+from kcompile.ir.graph import Graph, Node, Value
+from kcompile.ir.op import Array
+from kcompile.ir.ops import Constant
+from kcompile.ir.types import DType, TensorType
+from kcompile.runtimes.onnx import sizes
+from kcompile.runtimes.onnx.kernels import DATA_OPERANDS, ELEMENT_TYPES, compute_type
+
+
+@dataclass(frozen=True)
+class OnnxNode:
+    """An ONNX node whose values go by keys; `Emitter.names` has their names."""
+
+    op_type: str
+    inputs: tuple[Value | None, ...]
+    output: Value
+    source: str
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+class Emitter:
+    """Collects the ONNX nodes and initializers of one graph.
+
+    Attributes:
+        opset: the opset that the model will have.
+        nodes: the nodes so far.
+        initializers: arrays by key.
+        values: what stands for each value of the graph, by the value's name.
+        wishes: the name that each key would like to have.
+        named: keys of values that the graph has a name for.
+    """
+
+    def __init__(self, graph: Graph, opset: int) -> None:
+        self.graph = graph
+        self.opset = opset
+        self.nodes: list[OnnxNode] = []
+        self.initializers: dict[str, Array] = {}
+        self.values: dict[str, Value] = {}
+        self.wishes: dict[str, str] = {}
+        self.named: set[str] = set()
+        self._node: Node | None = None
+        self._shared: dict[tuple[DType, tuple[int, ...], bytes], Value] = {}
+        self._sizes: dict[str, Value] = {}
+        for entry in graph.inputs:
+            self.values[entry.name] = self._value(entry.type, entry.name)
+
+    @property
+    def where(self) -> str | None:
+        """Layer and op of the node that is being lowered."""
+        if self._node is None:
+            return f"graph '{self.graph.name}'"
+        name = self._node.op.name
+        return f"layer '{self._node.source}': {name}" if self._node.source else name
+
+    @property
+    def result(self) -> TensorType:
+        """The type of the result of the node that is being lowered."""
+        assert self._node is not None
+        return self._node.output.type
+
+    def refusal(self, reason: str, hint: str | None = None) -> ExportError:
+        """An error that says where the exporter is."""
+        return ExportError(reason, where=self.where, hint=hint)
+
+    def start(self, node: Node) -> list[Value | None]:
+        """Make `node` the one that is being lowered; gives what stands for its operands."""
+        self._node = node
+        return [None if value is None else self.values[value.name] for value in node.inputs]
+
+    def finish(self, value: Value, result: Value) -> None:
+        """Let `result` stand for the graph's `value`, and have its name if it has none yet."""
+        self.values[value.name] = result
+        if result.name not in self.named and not self.is_shared(result):
+            self.name(result, value.name)
+
+    def name(self, value: Value, name: str) -> None:
+        """Give `value` the name `name`, if that can be."""
+        self.wishes[value.name] = name
+        self.named.add(value.name)
+
+    def is_shared(self, value: Value) -> bool:
+        """Whether `value` is a constant that is not one of the graph's."""
+        return value.name in self.initializers and value.name not in self.named
+
+    def literal(self, value: Value) -> Array | None:
+        """The array of a constant; None for what is only known at run time."""
+        return self.initializers.get(value.name)
+
+    def emit(
+        self, op_type: str, operands: Sequence[Value | None], type: TensorType, **attributes: Any
+    ) -> Value:
+        """The result, of that type, of a new node.
+
+        Where onnxruntime has no kernel for the element type, the node computes in a wider one.
+
+        Raises:
+            ExportError: there is no wider one that gives the same.
+        """
+        positions = DATA_OPERANDS.get(op_type, tuple(range(len(operands))))
+        data = [operands[i] for i in positions if i < len(operands)]
+        first = next((value for value in data if value is not None), None)
+        if first is None:
+            return self._append(op_type, operands, type, attributes)
+        dtype = first.type.dtype
+        wide = compute_type(op_type, dtype)
+        if wide is None:
+            raise self.refusal(
+                f"onnxruntime has no {op_type} for {dtype.keras_name}, nor for a wider type that"
+                " gives the same result",
+                hint="Cast to another type in the model, for example float32",
+            )
+        if wide is dtype:
+            return self._append(op_type, operands, type, attributes)
+        widened = [
+            value if value is None or i not in positions else self.cast(value, wide)
+            for i, value in enumerate(operands)
+        ]
+        if type.dtype is not dtype:
+            return self._append(op_type, widened, type, attributes)
+        return self.cast(self._append(op_type, widened, type.with_dtype(wide), attributes), dtype)
+
+    def elementwise(self, op_type: str, *operands: Value, **attributes: Any) -> Value:
+        """As `emit`, the result being of the type of the node that is being lowered."""
+        dtype = operands[0].type.dtype
+        return self.emit(op_type, operands, self.result.with_dtype(dtype), **attributes)
+
+    def test(self, op_type: str, *operands: Value) -> Value:
+        """As `elementwise`, with a result of bools."""
+        return self.emit(op_type, operands, self.result.with_dtype(DType.BOOL))
+
+    def constant(self, array: Any, dtype: DType = DType.INT64, wish: str = "constant") -> Value:
+        """An initializer; the same for the same array."""
+        array = np.asarray(array, dtype.numpy)
+        key = (dtype, array.shape, array.tobytes())
+        if key not in self._shared:
+            value = self._value(TensorType(dtype, array.shape), wish)
+            self.initializers[value.name] = array
+            self._shared[key] = value
+        return self._shared[key]
+
+    def scalar(self, number: float, dtype: DType) -> Value:
+        """A constant of rank 0."""
+        return self.constant(np.asarray(number).astype(dtype.numpy), dtype)
+
+    def weight(self, op: Constant, name: str) -> Value:
+        """An initializer with a name of its own."""
+        value = self._value(op.value.type, name)
+        self.initializers[value.name] = op.value.array
+        self.name(value, name)
+        return value
+
+    def filled(self, number: float, type: TensorType) -> Value:
+        """A tensor with `number` in every element."""
+        if type.is_static:
+            return self.constant(np.full(type.static_shape, number, type.dtype.numpy), type.dtype)
+        return self.emit("Expand", [self.scalar(number, type.dtype), self.shape(type.shape)], type)
+
+    def cast(self, x: Value, dtype: DType) -> Value:
+        """`x` in another element type; `x` itself if that is its type."""
+        if x.type.dtype is dtype:
+            return x
+        if self.is_shared(x):
+            return self.constant(self.initializers[x.name].astype(dtype.numpy), dtype)
+        return self.emit("Cast", [x], x.type.with_dtype(dtype), to=ELEMENT_TYPES[dtype])
+
+    def transpose(self, x: Value, permutation: Iterable[int]) -> Value:
+        """`x` with axis k being its axis permutation[k]; `x` itself if nothing moves."""
+        order = tuple(permutation)
+        if order == tuple(range(x.type.rank)):
+            return x
+        type = x.type.with_shape(x.type.shape[axis] for axis in order)
+        return self.emit("Transpose", [x], type, perm=order)
+
+    def unsqueeze(self, x: Value, axis: int) -> Value:
+        """`x` with a new axis of size 1, counted in the result."""
+        shape = list(x.type.shape)
+        shape.insert(axis, 1)
+        return self.emit("Unsqueeze", [x, self.constant([axis])], x.type.with_shape(shape))
+
+    def squeeze(self, x: Value, axis: int) -> Value:
+        """`x` without an axis of size 1."""
+        shape = [size for i, size in enumerate(x.type.shape) if i != axis]
+        return self.emit("Squeeze", [x, self.constant([axis])], x.type.with_shape(shape))
+
+    def shape(self, shape: Iterable[Size]) -> Value:
+        """A vector int64 of those sizes."""
+        entries = tuple(shape)
+        if not any(isinstance(size, Dim) for size in entries):
+            return self.constant(np.asarray(entries, np.int64))
+        parts = [self.size(size) for size in entries]
+        if len(parts) == 1:
+            return parts[0]
+        return self.emit("Concat", parts, TensorType(DType.INT64, (len(parts),)), axis=0)
+
+    def size(self, size: Size) -> Value:
+        """A vector int64 with the number that `size` has at run time."""
+        if isinstance(size, int):
+            return self.constant([size])
+        key = str(size)
+        if key not in self._sizes:
+            self._sizes[key] = sizes.lower(self, size)
+        return self._sizes[key]
+
+    def _append(
+        self,
+        op_type: str,
+        operands: Sequence[Value | None],
+        type: TensorType,
+        attributes: dict[str, Any],
+    ) -> Value:
+        source = "" if self._node is None else self._node.source
+        output = self._value(type, f"{source}:{op_type}" if source else op_type)
+        self.nodes.append(OnnxNode(op_type, tuple(operands), output, source, attributes))
+        return output
+
+    def _value(self, type: TensorType, wish: str) -> Value:
+        key = f"#{len(self.wishes)}"
+        self.wishes[key] = wish
+        return Value(key, type)

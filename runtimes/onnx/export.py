@@ -1,0 +1,260 @@
+"""Graph -> ModelProto."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterable, Mapping
+
+import onnx
+from onnx import TensorProto, helper
+
+from kcompile.ir.dims import Dim
+from kcompile.ir.errors import ExportError
+from kcompile.ir.graph import Graph, Node, Output, Role, Value
+from kcompile.ir.op import Array
+from kcompile.ir.ops import Constant
+from kcompile.ir.types import DType, TensorType
+from kcompile.runtimes.onnx import (  # noqa: F401  the families fill the table
+    activation,
+    constant,
+    convolution,
+    elementwise,
+    linear,
+    loss,
+    normalization,
+    pooling,
+    random,
+    reduction,
+    shape,
+)
+from kcompile.runtimes.onnx.emitter import Emitter, OnnxNode
+from kcompile.runtimes.onnx.kernels import ELEMENT_TYPES
+from kcompile.runtimes.onnx.table import FLOOR, LOWERINGS, REFUSALS, minimum_opset
+
+#: The lowest IR version that may hold each opset (ONNX: docs/Versioning.md); onnxruntime 1.32
+#: takes no later ones.
+IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12} | {
+    25: 13, 26: 13, 27: 13, 28: 14
+}  # fmt: skip
+#: The first IR version whose nodes have metadata.
+NODE_METADATA = 10
+#: A protobuf message ends below 2 GiB; the rest is room for everything that isn't a weight.
+MAXIMUM_WEIGHT_BYTES = 2**31 - 2**24
+
+
+def export_graph(
+    graph: Graph, *, opset: int | None = None, metadata: Mapping[str, str] | None = None
+) -> onnx.ModelProto:
+    """The ONNX model that computes `graph`, whose weights are constants.
+
+    Args:
+        graph: has DATA inputs only, and no updates.
+        opset: of the model; by default the lowest that holds the graph's ops, 17 or later.
+        metadata: goes into the model's `metadata_props`, sorted.
+
+    Raises:
+        ExportError: the graph has inputs or ops that a model for inference can't have, an op has
+            no lowering for its element type, the opset is too low, or the file would reach 2 GiB.
+    """
+    _check(graph)
+    emitter = Emitter(graph, _choose_opset(graph, opset))
+    for node in graph.nodes:
+        _lower(emitter, node)
+    outputs = [_output(emitter, output) for output in graph.outputs]
+    names = _names(emitter, outputs)
+    ir_version = IR_VERSIONS[emitter.opset]
+    model = helper.make_model(
+        _graph(emitter, outputs, names, ir_version >= NODE_METADATA),
+        opset_imports=[helper.make_opsetid("", emitter.opset)],
+        ir_version=ir_version,
+        producer_name="kcompile",
+        producer_version=_version(metadata or {}),
+        doc_string="kcompile",
+    )
+    return with_metadata(model, metadata or {})
+
+
+def with_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> onnx.ModelProto:
+    """`model` with `metadata` put into its `metadata_props`, which are sorted; changes `model`."""
+    merged = {entry.key: entry.value for entry in model.metadata_props} | dict(metadata)
+    helper.set_model_props(model, dict(sorted(merged.items())))
+    return model
+
+
+def _version(metadata: Mapping[str, str]) -> str:
+    if "kcompile.version" in metadata:
+        return metadata["kcompile.version"]
+    try:
+        return importlib.metadata.version("kcompile")
+    except importlib.metadata.PackageNotFoundError:  # run from its sources
+        return ""
+
+
+def _place(graph: Graph, node: Node) -> str:
+    layer = f"layer '{node.source}'" if node.source else f"graph '{graph.name}'"
+    return f"{layer}: {node.op.name}"
+
+
+def _check(graph: Graph) -> None:
+    where = f"graph '{graph.name}'"
+    for entry in graph.inputs:
+        if entry.role is not Role.DATA:
+            raise ExportError(
+                f"the {entry.role} input {entry.value} is no constant",
+                where=where,
+                hint="Bind the weights and turn the graph into one for inference first",
+            )
+    for update in graph.updates:
+        raise ExportError(
+            f"the state %{update.state.name} has an update, which a model can't hold", where=where
+        )
+    for node in graph.nodes:
+        if type(node.op) not in LOWERINGS:
+            reason = REFUSALS.get(type(node.op), "it has no lowering to ONNX")
+            raise ExportError(reason, where=_place(graph, node))
+
+
+def _choose_opset(graph: Graph, opset: int | None) -> int:
+    needed = max((minimum_opset(node.op) for node in graph.nodes), default=FLOOR)
+    if opset is None:
+        return needed
+    if opset not in IR_VERSIONS:
+        raise ExportError(
+            f"opset {opset} is not one of {min(IR_VERSIONS)} to {max(IR_VERSIONS)}",
+            where=f"graph '{graph.name}'",
+        )
+    for node in graph.nodes:
+        if minimum_opset(node.op) > opset:
+            raise ExportError(
+                f"needs opset {minimum_opset(node.op)}, and opset {opset} is asked for",
+                where=_place(graph, node),
+                hint=f"Ask for opset {needed}, or for none",
+            )
+    return opset
+
+
+def _lower(emitter: Emitter, node: Node) -> None:
+    operands = emitter.start(node)
+    if isinstance(node.op, Constant):
+        emitter.values[node.output.name] = emitter.weight(node.op, node.output.name)
+        return
+    emitter.finish(node.output, LOWERINGS[type(node.op)](emitter, node.op, *operands))
+
+
+def _output(emitter: Emitter, output: Output) -> tuple[str, Value]:
+    """The output's name and value; a node of its own where the value has a name to keep."""
+    value = emitter.values[output.value.name]
+    inputs = {emitter.values[entry.name].name: entry.name for entry in emitter.graph.inputs}
+    if inputs.get(value.name) == output.name:
+        return output.name, value
+    if output.name in inputs.values():
+        raise emitter.refusal(
+            f"the output '{output.name}' has the name of an input, which ONNX does not allow",
+            hint="Rename the layer that makes the output",
+        )
+    taken = value.name in inputs or value.name in emitter.initializers
+    if taken or value.name in emitter.claimed:
+        value = emitter.emit("Identity", [value], value.type)
+    emitter.claimed.add(value.name)
+    return output.name, value
+
+
+def _names(emitter: Emitter, outputs: Iterable[tuple[str, Value]]) -> dict[str, str]:
+    """A unique name for each key: inputs and outputs keep theirs, then weights and values."""
+    names = {emitter.values[entry.name].name: entry.name for entry in emitter.graph.inputs}
+    names.update((value.name, name) for name, value in outputs)
+    unique = Unique(names.values())
+    named = [key for key in emitter.wishes if key in emitter.named]
+    helpers = [key for key in emitter.wishes if key not in emitter.named]
+    for key in (*named, *helpers):
+        if key not in names:
+            names[key] = unique(emitter.wishes[key])
+    return names
+
+
+class Unique:
+    """Makes names unique by a number behind them."""
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = set(taken)
+        self._next: dict[str, int] = {}
+
+    def __call__(self, wish: str) -> str:
+        name = wish
+        while name in self._taken:
+            self._next[wish] = self._next.get(wish, 0) + 1
+            name = f"{wish}_{self._next[wish]}"
+        self._taken.add(name)
+        return name
+
+
+def _graph(
+    emitter: Emitter,
+    outputs: list[tuple[str, Value]],
+    names: Mapping[str, str],
+    with_node_metadata: bool,
+) -> onnx.GraphProto:
+    nodes = _live(emitter.nodes, outputs)
+    used = {value.name for node in nodes for value in node.inputs if value is not None}
+    weights = {key: array for key, array in emitter.initializers.items() if key in used}
+    if sum(array.nbytes for array in weights.values()) > MAXIMUM_WEIGHT_BYTES:
+        raise ExportError(
+            "the weights don't fit a single file, which ends at 2 GiB",
+            where=f"graph '{emitter.graph.name}'",
+        )
+    unique = Unique()
+    returned = {value.name for _, value in outputs}
+    return helper.make_graph(
+        [_node(node, names, unique, with_node_metadata) for node in nodes],
+        emitter.graph.name,
+        [_value_info(entry.name, entry.type) for entry in emitter.graph.inputs],
+        [_value_info(name, value.type) for name, value in outputs],
+        [_tensor(names[key], array) for key, array in weights.items()],
+        value_info=[
+            _value_info(names[node.output.name], node.output.type)
+            for node in nodes
+            if node.output.name not in returned
+        ],
+    )
+
+
+def _live(nodes: list[OnnxNode], outputs: Iterable[tuple[str, Value]]) -> list[OnnxNode]:
+    """The nodes that an output depends on."""
+    needed = {value.name for _, value in outputs}
+    kept = []
+    for node in reversed(nodes):
+        if node.output.name in needed:
+            kept.append(node)
+            needed.update(value.name for value in node.inputs if value is not None)
+    return kept[::-1]
+
+
+def _node(
+    node: OnnxNode, names: Mapping[str, str], unique: Unique, with_metadata: bool
+) -> onnx.NodeProto:
+    proto = helper.make_node(
+        node.op_type,
+        ["" if value is None else names[value.name] for value in node.inputs],
+        [names[node.output.name]],
+        name=unique(f"{node.source}/{node.op_type}" if node.source else node.op_type),
+        **node.attributes,
+    )
+    if with_metadata and node.source:
+        helper.set_model_props(proto, {"kcompile.layer": node.source})
+    return proto
+
+
+def _value_info(name: str, type: TensorType) -> onnx.ValueInfoProto:
+    shape = [str(size) if isinstance(size, Dim) else size for size in type.shape]
+    return helper.make_tensor_value_info(name, ELEMENT_TYPES[type.dtype], shape)
+
+
+def _tensor(name: str, array: Array) -> TensorProto:
+    dtype = DType.of(array.dtype)
+    tensor = TensorProto(name=name, data_type=ELEMENT_TYPES[dtype], dims=array.shape)
+    if dtype is DType.STRING:
+        tensor.string_data.extend(str(text).encode() for text in array.ravel())
+    else:
+        little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        tensor.raw_data = little_endian.tobytes()
+    return tensor

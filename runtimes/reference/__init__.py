@@ -1,0 +1,5 @@
+"""The reference runtime: NumPy, node by node. Slow and plain; the judge of the others."""
+
+from kcompile.runtimes.reference.interpreter import run
+
+__all__ = ["run"]

@@ -1,0 +1,16 @@
+"""Cases of every op, for all runtimes: odd sizes, sizes 0 and 1, symbols, NaN and infinities."""
+
+from __future__ import annotations
+
+from tests.ops import elementwise_cases, matrix_cases, model_cases, window_cases
+from tests.ops.case import Case
+from tests.ops.tolerances import assert_same, tolerance
+
+__all__ = ["CASES", "Case", "assert_same", "tolerance"]
+
+CASES: list[Case] = [
+    *elementwise_cases.CASES,
+    *matrix_cases.CASES,
+    *window_cases.CASES,
+    *model_cases.CASES,
+]

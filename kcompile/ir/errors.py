@@ -37,7 +37,7 @@ class ShapeError(SpecError):
 
 
 class VerifyError(KCompileError):
-    """A graph that breaks an invariant of the IR, or an executable that disagrees with its graph."""
+    """A graph that breaks an invariant of the IR, or an executable unlike its graph."""
 
 
 class ParseError(KCompileError, ValueError):

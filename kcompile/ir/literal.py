@@ -14,7 +14,7 @@ _SAMPLE = 64  # elements looked at for the hash; equality looks at all of them
 
 
 class Literal:
-    """A read-only array with the equality of its bytes (so NaN equals itself and -0.0 is not 0.0)."""
+    """A read-only array, equal by its bytes: NaN equals itself and -0.0 is not 0.0."""
 
     __slots__ = ("__dict__", "array", "type")
 

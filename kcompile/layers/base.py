@@ -95,11 +95,11 @@ class Layer:
 
     def _attributes(self) -> Iterator[Any]:
         for key, value in vars(self).items():
-            if key != "nodes":
+            if key not in ("nodes", "_example", "_trainer"):
                 yield from leaves(value)
 
     def named_variables(self, prefix: str = "") -> Iterator[tuple[str, Variable]]:
-        """Own weights, then those of the layers inside, each with its path: `block/dense/kernel`."""
+        """Own weights, then those of the layers inside, each by its path: `block/dense/kernel`."""
         own = self._own_variables
         for variable in [v for v in own if v.trainable] + [v for v in own if not v.trainable]:
             yield f"{prefix}{self.name}/{variable.name}", variable
@@ -221,9 +221,8 @@ class Layer:
         seed = seeds.next_seed()
 
         def make(stream: np.random.Generator | None = None) -> Any:
-            own = getattr(initial, "seed", None) is not None
-            source = stream or (None if own else seeds.stream(seed))
-            return initial(sizes, element.keras_name, rng=source)
+            source = stream or seeds.stream(seed)
+            return initializers.initial_value(initial, sizes, element.keras_name, rng=source)
 
         variable = Variable(make, sizes, element, name, trainable and self._trainable, make)
         variable.is_trainable_when_unfrozen = trainable
@@ -296,6 +295,24 @@ class Layer:
             self.build(shapes[0] if shapes else None)
         self.build_shape = shapes[0] if shapes else None
         self.built = True
+
+    # Functional use
+
+    @property
+    def input(self) -> Any:
+        """What the layer was first called on, in a functional model."""
+        args = self._first_call().args
+        return args[0] if len(args) == 1 else args
+
+    @property
+    def output(self) -> Any:
+        """What the first call gave, in a functional model."""
+        return self._first_call().outputs
+
+    def _first_call(self) -> CallNode:
+        if not self.nodes:
+            raise SpecError("was not called on a KerasTensor yet", where=f"layer '{self.name}'")
+        return self.nodes[0]
 
     # Configs
 

@@ -37,7 +37,7 @@ class Functional(Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(name=name, **kwargs)
-        self.input_structure = inputs
+        self._example = inputs
         self.output_structure = outputs
         self._inputs = self._tensors(inputs, "inputs")
         self._outputs = self._tensors(outputs, "outputs")
@@ -81,7 +81,7 @@ class Functional(Model):
 
     @property
     def input(self) -> Any:
-        return self.input_structure
+        return self._example
 
     @property
     def output(self) -> Any:
@@ -125,6 +125,9 @@ class Functional(Model):
     def call(self, inputs: Any, training: bool = False) -> Any:
         flat = self._flatten_inputs(inputs)
         return pack_like(self.output_structure, self._replay(flat))
+
+    def call_structure(self, inputs: list[Any], trace: Trace) -> Any:
+        return pack_like(self.output_structure, self._replay(inputs))
 
     def call_flat(self, inputs: list[Any], trace: Trace) -> list[tuple[str, Any]]:
         return list(zip(self.output_names, self._replay(inputs), strict=True))

@@ -9,9 +9,11 @@ from kcompile.ir.errors import SpecError
 from kcompile.ir.graph import Graph
 from kcompile.ir.types import TensorType
 from kcompile.layers.base import Layer
+from kcompile.layers.core import Input
 from kcompile.models.tracing import trace_model
 from kcompile.ops import seeds
 from kcompile.ops.door import service
+from kcompile.ops.structure import leaves, map_leaves, pack_like
 from kcompile.ops.trace import Trace, unused_name
 from kcompile.ops.variable import Variable
 
@@ -84,23 +86,66 @@ class Model(Layer):
                 named[unused_name(path, named)] = variable
         return named
 
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights for inputs of that shape, batch included, by tracing `call`.
+
+        A tuple of sizes stands for one input; a list or dict of them for several.
+        """
+        if input_shape is not None:
+            self(_inputs_of_shape(input_shape))
+
+    def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not self.built:
+            self._example = map_leaves(_open_batch, args[0])
+            self.built = True
+            if type(self).build is not Model.build:
+                self.build(map_leaves(lambda leaf: leaf.shape, args[0]))
+
     # Tracing
 
-    def input_types(self) -> list[tuple[str, TensorType]]:
-        """Name and type of each input.
+    @property
+    def input_structure(self) -> Any:
+        """KerasTensors in the structure of the first argument of `call`.
 
         Raises:
             SpecError: the model does not know its inputs yet.
         """
-        raise SpecError(
-            "it does not know its inputs yet",
-            where=f"model '{self.name}'",
-            hint="Call it on data, or call build(input_shape)",
-        )
+        if "_example" not in vars(self):
+            raise SpecError(
+                "it does not know its inputs yet",
+                where=f"model '{self.name}'",
+                hint="Call it on data, or call build(input_shape)",
+            )
+        return self._example
+
+    def input_types(self) -> list[tuple[str, TensorType]]:
+        """Name and type of each input, in the order of the leaves of `input_structure`."""
+        structure = self.input_structure
+        tensors = list(leaves(structure))
+        if isinstance(structure, dict):
+            names = sorted(structure)
+        elif len(tensors) == 1:
+            names = ["inputs"]
+        else:
+            names = [f"inputs_{index}" for index in range(len(tensors))]
+        return [(name, tensor.type) for name, tensor in zip(names, tensors, strict=True)]
+
+    def call_structure(self, inputs: list[Any], trace: Trace) -> Any:
+        """The outputs in their structure, for inputs in the order of `input_types`."""
+        keywords = {"training": trace.mode.training} if self._takes_training else {}
+        return self.call(pack_like(self.input_structure, inputs), **keywords)
 
     def call_flat(self, inputs: list[Any], trace: Trace) -> list[tuple[str, Any]]:
         """Named outputs for inputs in the order of `input_types`."""
-        raise NotImplementedError(f"{type(self).__name__} has no call_flat")
+        outputs = self.call_structure(inputs, trace)
+        tensors = [trace.convert(leaf) for leaf in leaves(outputs)]
+        if isinstance(outputs, dict):
+            names = sorted(outputs)
+        elif len(tensors) == 1:
+            names = ["output"]
+        else:
+            names = [f"output_{index}" for index in range(len(tensors))]
+        return list(zip(names, tensors, strict=True))
 
     def graph(self, training: bool = False) -> Graph:
         """The model as a graph: at inference, or as training computes it."""
@@ -169,3 +214,17 @@ class Model(Layer):
     ) -> None:
         """Print the layers with output shapes, numbers of parameters and connections."""
         service("summary")(self, line_length, print_fn)
+
+
+def _inputs_of_shape(shape: Any) -> Any:
+    """Inputs in the structure of `shape`, in which tuples of sizes are the leaves."""
+    if isinstance(shape, dict):
+        return {key: _inputs_of_shape(entry) for key, entry in shape.items()}
+    if any(isinstance(entry, (list, tuple)) for entry in shape):
+        return [_inputs_of_shape(entry) for entry in shape]
+    return Input(batch_shape=tuple(shape), name="inputs")
+
+
+def _open_batch(leaf: Any) -> Any:
+    """An input like `leaf`, for a batch of any size."""
+    return Input(batch_shape=(None, *leaf.shape[1:]), dtype=leaf.dtype, name="inputs")

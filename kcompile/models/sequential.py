@@ -128,7 +128,11 @@ class Sequential(Model):
             SpecError: the model does not know its inputs yet.
         """
         if self._functional is None:
-            super().input_types()
+            raise SpecError(
+                "it does not know its inputs yet",
+                where=f"model '{self.name}'",
+                hint="Put an Input in front, call it on data, or call build(input_shape)",
+            )
         assert self._functional is not None
         return self._functional
 
@@ -169,6 +173,13 @@ class Sequential(Model):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         return self.functional.call(inputs, training)
+
+    @property
+    def input_structure(self) -> Any:
+        return self.functional.input_structure
+
+    def call_structure(self, inputs: list[Any], trace: Trace) -> Any:
+        return self.functional.call_structure(inputs, trace)
 
     def call_flat(self, inputs: list[Any], trace: Trace) -> list[tuple[str, Any]]:
         return self.functional.call_flat(inputs, trace)

@@ -95,7 +95,7 @@ class Layer:
 
     def _attributes(self) -> Iterator[Any]:
         for key, value in vars(self).items():
-            if key not in ("nodes", "_example", "_trainer"):
+            if key not in ("nodes", "_example", "_output_example", "_trainer"):
                 yield from leaves(value)
 
     def named_variables(self, prefix: str = "") -> Iterator[tuple[str, Variable]]:

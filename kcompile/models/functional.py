@@ -38,7 +38,7 @@ class Functional(Model):
     ) -> None:
         super().__init__(name=name, **kwargs)
         self._example = inputs
-        self.output_structure = outputs
+        self._output_example = outputs
         self._inputs = self._tensors(inputs, "inputs")
         self._outputs = self._tensors(outputs, "outputs")
         self.call_nodes, self.operations = _sort_calls(self._inputs, self._outputs, self.name)
@@ -85,7 +85,11 @@ class Functional(Model):
 
     @property
     def output(self) -> Any:
-        return self.output_structure
+        return self._output_example
+
+    @property
+    def output_structure(self) -> Any:
+        return self._output_example
 
     @property
     def input_names(self) -> list[str]:
@@ -94,8 +98,8 @@ class Functional(Model):
     @property
     def output_names(self) -> list[str]:
         """The name of each output: its key in a dict of outputs, otherwise its layer's name."""
-        if isinstance(self.output_structure, dict):
-            return sorted(self.output_structure)
+        if isinstance(self._output_example, dict):
+            return sorted(self._output_example)
         names: list[str] = []
         for tensor in self._outputs:
             names.append(unused_name(tensor.node.operation.name, set(names)))
@@ -107,7 +111,7 @@ class Functional(Model):
 
     @property
     def output_shape(self) -> Any:
-        return map_leaves(lambda tensor: tensor.shape, self.output_structure)
+        return map_leaves(lambda tensor: tensor.shape, self._output_example)
 
     @property
     def layers(self) -> list[Layer]:
@@ -124,10 +128,10 @@ class Functional(Model):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         flat = self._flatten_inputs(inputs)
-        return pack_like(self.output_structure, self._replay(flat))
+        return pack_like(self._output_example, self._replay(flat))
 
     def call_structure(self, inputs: list[Any], trace: Trace) -> Any:
-        return pack_like(self.output_structure, self._replay(inputs))
+        return pack_like(self._output_example, self._replay(inputs))
 
     def call_flat(self, inputs: list[Any], trace: Trace) -> list[tuple[str, Any]]:
         return list(zip(self.output_names, self._replay(inputs), strict=True))

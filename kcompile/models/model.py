@@ -130,6 +130,13 @@ class Model(Layer):
             names = [f"inputs_{index}" for index in range(len(tensors))]
         return [(name, tensor.type) for name, tensor in zip(names, tensors, strict=True)]
 
+    @property
+    def output_structure(self) -> Any:
+        """Anything in the structure of what `call` returns."""
+        if "_output_example" not in vars(self):
+            self.graph()
+        return self._output_example
+
     def call_structure(self, inputs: list[Any], trace: Trace) -> Any:
         """The outputs in their structure, for inputs in the order of `input_types`."""
         keywords = {"training": trace.mode.training} if self._takes_training else {}
@@ -138,6 +145,7 @@ class Model(Layer):
     def call_flat(self, inputs: list[Any], trace: Trace) -> list[tuple[str, Any]]:
         """Named outputs for inputs in the order of `input_types`."""
         outputs = self.call_structure(inputs, trace)
+        self._output_example = map_leaves(lambda leaf: None, outputs)
         tensors = [trace.convert(leaf) for leaf in leaves(outputs)]
         if isinstance(outputs, dict):
             names = sorted(outputs)

@@ -178,6 +178,10 @@ class Sequential(Model):
     def input_structure(self) -> Any:
         return self.functional.input_structure
 
+    @property
+    def output_structure(self) -> Any:
+        return self.functional.output_structure
+
     def call_structure(self, inputs: list[Any], trace: Trace) -> Any:
         return self.functional.call_structure(inputs, trace)
 

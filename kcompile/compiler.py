@@ -256,7 +256,7 @@ class _LazySession:
             from kcompile.runtimes.onnxruntime.session import OnnxRuntimeExecutable
 
             self._session = OnnxRuntimeExecutable(self._data)
-        return self._session.run(inputs)  # type: ignore[no-any-return]
+        return self._session.run(inputs)
 
 
 def weights_digest(arrays: Mapping[str, np.ndarray[Any, Any]]) -> str:
@@ -265,7 +265,7 @@ def weights_digest(arrays: Mapping[str, np.ndarray[Any, Any]]) -> str:
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name}\0{array.dtype}\0{array.shape}\0".encode())
-        digest.update(memoryview(array).cast("B") if array.size else b"")
+        digest.update(array.tobytes())
     return digest.hexdigest()
 
 

@@ -48,7 +48,7 @@ def _array(entry: Input, arrays: Mapping[str, Any], where: str) -> Any:
     array = arrays[entry.name]
     if not hasattr(array, "dtype") or not hasattr(array, "shape"):
         array = np.asarray(array)
-    if np.dtype(object) != array.dtype and getattr(array.dtype, "kind", "") in "US":
+    if entry.type.dtype is DType.STRING and array.dtype.kind in "US":
         array = array.astype(object)
     try:
         dtype = DType.of(array.dtype)

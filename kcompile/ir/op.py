@@ -71,7 +71,7 @@ class Op:
         """This op with the symbols in its attributes replaced."""
         if not self.symbols:
             return self
-        changes = {}
+        changes: dict[str, Any] = {}
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
             if isinstance(value, Dim):

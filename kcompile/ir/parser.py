@@ -63,9 +63,9 @@ def parse_size(text: str) -> Size:
 def parse_type(text: str) -> TensorType:
     """The tensor type written as `text`: `f32[batch,784]`."""
     parser = _Parser(text, {})
-    type = parser.type()
+    found = parser.tensor_type()
     parser.expect_end()
-    return type
+    return found
 
 
 class _Parser:
@@ -181,7 +181,7 @@ class _Parser:
             return dims.maximum(*operands) if word == "max" else dims.minimum(*operands)
         return dims.symbol(word)
 
-    def type(self) -> TensorType:
+    def tensor_type(self) -> TensorType:
         dtype = self.dtype()
         self.expect("[")
         return TensorType(dtype, tuple(self.list_of(self.size, "]")))
@@ -232,7 +232,7 @@ class _Parser:
         return self.size()
 
     def literal(self) -> Literal:
-        type = self.type()
+        type = self.tensor_type()
         self.expect("<")
         if self.accept("sha256"):
             digest = self.string()
@@ -285,7 +285,7 @@ class _Parser:
     def definition(self, values: dict[str, Value]) -> Value:
         name = self.named("value")
         self.expect(":")
-        value = Value(name, self.type())
+        value = Value(name, self.tensor_type())
         values.setdefault(name, value)
         return value
 

@@ -218,6 +218,7 @@ class Layer:
         element = DType.of(dtype) if dtype is not None else self._dtype
         default = "glorot_uniform" if element.is_floating else "zeros"
         initial = initializers.get(default if initializer is None else initializer)
+        assert initial is not None  # None is only what None gives
         seed = seeds.next_seed()
 
         def make(stream: np.random.Generator | None = None) -> Any:

@@ -55,7 +55,7 @@ class InputLayer(Layer):
 
     @property
     def output(self) -> KerasTensor:
-        return self.nodes[0].outputs  # type: ignore[no-any-return]
+        return self.nodes[0].outputs
 
     def call(self, *args: Any) -> Any:
         raise SpecError("an input cannot be called", where=f"layer '{self.name}'")

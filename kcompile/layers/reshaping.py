@@ -27,7 +27,7 @@ class ZeroPadding2D(Layer):
         pairs = tuple((p, p) if isinstance(p, int) else tuple(p) for p in entries)
         if len(pairs) != 2 or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
             raise SpecError(f"padding {padding!r} is not understood", where=f"layer '{self.name}'")
-        return pairs  # type: ignore[return-value]
+        return pairs
 
     def call(self, inputs: Any) -> Any:
         none = (0, 0)

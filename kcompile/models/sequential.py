@@ -200,7 +200,7 @@ def first_input(layer: Layer) -> InputLayer | None:
         shape = layer.inputs[0].shape
         return Input(
             batch_shape=shape, dtype=type.dtype.keras_name, name=f"{layer.name}_{name}"
-        ).node.operation  # type: ignore[return-value]
+        ).node.operation
     if layer._first_batch_shape is None:
         return None
     made = Input(
@@ -208,4 +208,4 @@ def first_input(layer: Layer) -> InputLayer | None:
         dtype=layer._first_dtype or layer.dtype,
         name=f"{layer.name}_input",
     )
-    return made.node.operation  # type: ignore[return-value]
+    return made.node.operation

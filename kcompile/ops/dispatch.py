@@ -65,9 +65,9 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         if has_keras_tensor(args, kwargs):
-            return FunctionOperation(function.__name__)(*args, **kwargs)  # type: ignore[no-any-return]
+            return FunctionOperation(function.__name__)(*args, **kwargs)
         if current_trace() is not None:
             return function(*args, **kwargs)
-        return run_eagerly(function.__name__, function, args, kwargs)  # type: ignore[no-any-return]
+        return run_eagerly(function.__name__, function, args, kwargs)
 
     return run

@@ -56,6 +56,15 @@ def divide(x1: Any, x2: Any) -> Any:
 
 
 @public
+def divide_no_nan(x1: Any, x2: Any) -> Any:
+    """`x1 / x2`, and 0 where x2 is 0."""
+    least = None if result_type(x1, x2).is_floating else DType.FLOAT32
+    a, b = to_common_type(x1, x2, least=least)
+    is_zero = equal(b, 0)
+    return where(is_zero, 0, emit(ir.Divide(), a, where(is_zero, 1, b)))
+
+
+@public
 def mod(x1: Any, x2: Any) -> Any:
     """The remainder of `x1 / x2`, with the sign of x2."""
     return emit(ir.Remainder(), *to_common_type(x1, x2))

@@ -10,8 +10,9 @@ from kcompile.ir.errors import ShapeError
 from kcompile.ir.ops.windows import CHANNELS_LAST, Padding
 from kcompile.ir.types import DType
 from kcompile.ops.dispatch import public
-from kcompile.ops.elementwise import add, clip, multiply, tanh
+from kcompile.ops.elementwise import add, clip, minimum, multiply, rsqrt, square, tanh
 from kcompile.ops.promotion import to_common_type, to_float, to_tensor
+from kcompile.ops.reduction import sum
 from kcompile.ops.tensor import TracedTensor
 from kcompile.ops.trace import emit, require_trace
 
@@ -110,6 +111,16 @@ def _along_axes(kind: type[ir.Softmax] | type[ir.LogSoftmax], x: Any, axis: Any)
         raise NotImplementedError("softmax over several axes is not there yet; one or all are")
     flat = emit(ir.Reshape((1, tensor.type.size)), tensor)
     return emit(ir.Reshape(tensor.type.shape), emit(kind(-1), flat))
+
+
+@public
+def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float | None = None) -> Any:
+    """`x / norm(x)` along axis, the norm at least epsilon (1e-7 by default)."""
+    if order != 2:
+        raise NotImplementedError("ops.normalize: only order 2 is there yet")
+    tensor = to_float(x)
+    inverse = rsqrt(sum(square(tensor), axis, True))
+    return multiply(tensor, minimum(inverse, 1.0 / (1e-7 if epsilon is None else epsilon)))
 
 
 def _tuple(value: int | Sequence[int], length: int) -> tuple[int, ...]:
@@ -263,4 +274,4 @@ def batch_normalization_training(
         for value in (scale, offset)
     )
     op = ir.BatchNormTraining(axis, float(epsilon), trace.mode.forced)
-    return trace.emit(op, tensor, gamma, beta)  # type: ignore[no-any-return]
+    return trace.emit(op, tensor, gamma, beta)

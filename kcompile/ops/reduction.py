@@ -8,7 +8,7 @@ from kcompile.ir import ops as ir
 from kcompile.ir.op import normalize_axis
 from kcompile.ir.types import DType
 from kcompile.ops.dispatch import public
-from kcompile.ops.elementwise import cast, multiply, sqrt, square, subtract
+from kcompile.ops.elementwise import cast, equal, greater, multiply, sqrt, square, subtract, where
 from kcompile.ops.promotion import to_float, to_tensor
 from kcompile.ops.tensor import TracedTensor
 from kcompile.ops.trace import emit
@@ -29,7 +29,7 @@ def _numbers(x: Any) -> TracedTensor:
     """x with bools as int32."""
     tensor = to_tensor(x)
     if tensor.type.dtype is DType.BOOL:
-        return cast(tensor, "int32")  # type: ignore[no-any-return]
+        return cast(tensor, "int32")
     return tensor
 
 
@@ -130,3 +130,16 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     if keepdims:
         return result
     return emit(ir.ReduceSum(axes, False), result)
+
+
+@public
+def in_top_k(targets: Any, predictions: Any, k: int) -> Any:
+    """Whether fewer than k of the predictions `[N, C]` are greater than the one at targets `[N]`.
+
+    A target outside [0, C), or at a NaN, is not among them.
+    """
+    scores, labels = to_float(predictions), to_tensor(targets)
+    one_hot = emit(ir.OneHot(scores.type.static_shape[-1], DType.BOOL), labels)
+    score = max(where(one_hot, scores, float("-inf")), -1, True)
+    rank = sum(greater(scores, where(equal(score, score), score, float("-inf"))), -1)
+    return rank < k

@@ -38,16 +38,16 @@ def complete_shape(total: Size, shape: Sequence[Any]) -> tuple[Size, ...]:
     Raises:
         ShapeError: more than one size is open, or the number of elements does not divide.
     """
-    wanted = [None if size is None or size == -1 else size for size in shape]
-    if wanted.count(None) > 1:
+    known = [size for size in shape if size is not None and size != -1]
+    if len(known) == len(shape):
+        return tuple(known)
+    if len(known) < len(shape) - 1:
         raise ShapeError(f"the shape {list(shape)} leaves more than one size open")
-    if None not in wanted:
-        return tuple(wanted)
-    known = dims.product(size for size in wanted if size is not None)
-    rest = None if known == 0 else dims.divide_exactly(total, known)
+    product = dims.product(known)
+    rest = None if product == 0 else dims.divide_exactly(total, product)
     if rest is None:
         raise ShapeError(f"{total} elements do not divide into the shape {list(shape)}")
-    return tuple(rest if size is None else size for size in wanted)
+    return tuple(rest if size is None or size == -1 else size for size in shape)
 
 
 @public

@@ -1,65 +1,25 @@
-"""A graph as something to call with data."""
+"""A graph as something to call with data, on XLA."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
-from kcompile.ir.errors import DataError, ExportError
 from kcompile.ir.graph import Graph
+from kcompile.runtimes.executable import GraphExecutable
 from kcompile.runtimes.jax.eager import compile_graph
 
 
-class JaxExecutable:
-    """A graph on XLA, compiled once for each set of shapes.
-
-    Args:
-        graph: without updates, since nobody would keep the next states.
-        weights: arrays that stay the same from run to run, by input name.
+class JaxExecutable(GraphExecutable):
+    """A graph on XLA, compiled once for each set of shapes; weights are kept on the device.
 
     Raises:
         ExportError: the graph has updates or strings.
     """
 
     def __init__(self, graph: Graph, weights: Mapping[str, Any] | None = None) -> None:
-        if graph.updates:
-            raise ExportError(
-                f"the next value of %{graph.updates[0].state.name} would be lost",
-                where=f"graph '{graph.name}'",
-                hint="Make it an inference graph, or use run_graph and keep the states",
-            )
-        self.graph = graph
-        self.weights = {name: np.asarray(array) for name, array in (weights or {}).items()}
-        self._function = compile_graph(graph)
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        """The inputs that `run` takes, in order: those without weights."""
-        return tuple(e.name for e in self.graph.inputs if e.name not in self.weights)
-
-    def run(self, inputs: Mapping[str, Any] | Sequence[Any]) -> dict[str, np.ndarray[Any, Any]]:
-        """The outputs by name.
-
-        Args:
-            inputs: arrays by input name, or in the order of `input_names`.
-
-        Raises:
-            DataError: the arrays do not fit the inputs.
-        """
-        if not isinstance(inputs, Mapping):
-            inputs = self._by_name(inputs)
-        outputs, _ = self._function({**self.weights, **inputs})
-        return {name: np.array(array) for name, array in jax.device_get(outputs).items()}
-
-    def _by_name(self, inputs: Sequence[Any]) -> dict[str, Any]:
-        names = self.input_names
-        if len(inputs) != len(names):
-            raise DataError(
-                f"takes {len(names)} arrays, got {len(inputs)}",
-                where=f"graph '{self.graph.name}'",
-                hint=f"The inputs are {', '.join(names) or 'none'}",
-            )
-        return dict(zip(names, inputs, strict=True))
+        with jax.enable_x64(True):  # which leaves 64-bit weights what they are
+            on_device = jax.device_put(dict(weights or {}))
+        super().__init__(graph, on_device, compile_graph(graph))

@@ -68,7 +68,7 @@ def _place(graph: Graph) -> str:
 
 
 def _require_x64(graph: Graph) -> None:
-    if jax.config.jax_enable_x64:
+    if jax.config.read("jax_enable_x64"):
         return
     wide = first_wide_value(graph)
     if wide is not None:

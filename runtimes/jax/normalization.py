@@ -29,10 +29,15 @@ def batch_norm_training(
     gamma: jax.Array | None = None,
     beta: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Two passes: the mean of squares minus the square of the mean loses all digits far from 0."""
+    """Two passes: the mean of squares minus the square of the mean loses all digits far from 0.
+
+    Statistics of 16-bit floats are computed in 32 bits, where their squares do not overflow.
+    """
     others = tuple(axis for axis in range(x.ndim) if axis != op.axis % x.ndim)
-    mean = jnp.mean(x, axis=others, dtype=x.dtype)
-    variance = jnp.mean(jnp.square(x - _along(mean, x, op.axis)), axis=others, dtype=x.dtype)
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    mean = jnp.mean(wide, axis=others)
+    variance = jnp.mean(jnp.square(wide - _along(mean, x, op.axis)), axis=others)
+    mean, variance = mean.astype(x.dtype), variance.astype(x.dtype)
     return _normalize(x, op.axis, op.epsilon, mean, variance, gamma, beta), mean, variance
 
 

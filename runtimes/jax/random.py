@@ -32,5 +32,6 @@ def _uniform(rng: jax.Array, stream: int, shape: tuple[int, ...]) -> jax.Array:
     stream_counter = jnp.asarray(stream, jnp.uint32)
     key = threefry((rng[0], rng[1]), (stream_counter, jnp.zeros_like(stream_counter)))  # type: ignore[arg-type]
     counter = lax.iota(jnp.uint32, math.prod(shape))
-    bits = threefry(key, (counter, jnp.zeros_like(counter)))[0].reshape(shape)  # type: ignore[arg-type]
+    words: jax.Array = threefry(key, (counter, jnp.zeros_like(counter)))[0]  # type: ignore[arg-type, assignment]
+    bits = words.reshape(shape)
     return (bits >> np.uint32(8)).astype(jnp.float32) * np.float32(2**-24)

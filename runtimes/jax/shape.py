@@ -32,7 +32,7 @@ def concatenate(op: ops.Concatenate, *xs: jax.Array) -> jax.Array:
 
 @lowers(ops.Slice)
 def slice_(op: ops.Slice, x: jax.Array) -> jax.Array:
-    return lax.slice(x, op.starts, op.limits, op.strides)
+    return lax.slice(x, op.starts, op.limits, op.strides)  # type: ignore[arg-type]
 
 
 @lowers(ops.Pad)

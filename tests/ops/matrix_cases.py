@@ -127,17 +127,19 @@ SHAPES = [
     values("of-empty", ops.Pad(((1, 0), (0, 0))), operand(0, 2)),
 ]
 
-DAY = integers(0, 5)
+BELOW_5 = integers(0, 5)
 SELECTIONS = [
-    smooth("rows", ops.Gather(), operand(5, 3), operand("batch", 2, dtype=I32, draw=DAY), batch=4),
-    smooth("columns", ops.Gather(-1), operand(2, 5), operand(3, dtype=I32, draw=DAY)),
-    smooth("middle", ops.Gather(1), operand(2, 5, 3), operand(2, 2, dtype=I32, draw=DAY)),
-    smooth("scalar-index", ops.Gather(), operand(5, 2), operand(dtype=I32, draw=DAY)),
-    values("int64", ops.Gather(), operand(5, 2), operand(3, dtype=I64, draw=DAY)),
-    values("uint8", ops.Gather(), operand(5, 2), operand(3, dtype=U8, draw=DAY)),
-    values("of-int32", ops.Gather(), operand(5, dtype=I32), operand(3, dtype=I32, draw=DAY)),
+    smooth(
+        "rows", ops.Gather(), operand(5, 3), operand("batch", 2, dtype=I32, draw=BELOW_5), batch=4
+    ),
+    smooth("columns", ops.Gather(-1), operand(2, 5), operand(3, dtype=I32, draw=BELOW_5)),
+    smooth("middle", ops.Gather(1), operand(2, 5, 3), operand(2, 2, dtype=I32, draw=BELOW_5)),
+    smooth("scalar-index", ops.Gather(), operand(5, 2), operand(dtype=I32, draw=BELOW_5)),
+    values("int64", ops.Gather(), operand(5, 2), operand(3, dtype=I64, draw=BELOW_5)),
+    values("uint8", ops.Gather(), operand(5, 2), operand(3, dtype=U8, draw=BELOW_5)),
+    values("of-int32", ops.Gather(), operand(5, dtype=I32), operand(3, dtype=I32, draw=BELOW_5)),
     values("no-indices", ops.Gather(), operand(5, 2), operand(0, dtype=I32)),
-    values("special", ops.Gather(), operand(5, draw=special), operand(9, dtype=I32, draw=DAY)),
+    values("special", ops.Gather(), operand(5, draw=special), operand(9, dtype=I32, draw=BELOW_5)),
     values("default", ops.OneHot(4), operand("batch", dtype=I32, draw=integers(0, 4)), batch=5),
     values("outside", ops.OneHot(3), operand(5, dtype=I32, draw=exactly(-1, 0, 2, 3, 99))),
     values("scalar", ops.OneHot(3), operand(dtype=I32, draw=exactly(1))),

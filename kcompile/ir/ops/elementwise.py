@@ -371,8 +371,17 @@ class Clip(_Unary):
     minimum: float
     maximum: float
 
+    def infer(self, x: TensorType) -> TensorType:
+        if x.dtype.is_integer:
+            limits = np.iinfo(x.dtype.numpy)
+            for bound in (self.minimum, self.maximum):
+                fits = float(bound).is_integer() and limits.min <= bound <= limits.max
+                require(fits, f"the bound {bound} is no {x.dtype}")
+        return super().infer(x)
+
     def reference(self, x: Array) -> Array:
-        return np.clip(x, x.dtype.type(self.minimum), x.dtype.type(self.maximum))
+        low, high = x.dtype.type(self.minimum), x.dtype.type(self.maximum)
+        return np.minimum(np.maximum(x, low), high)
 
 
 @dataclass(frozen=True)

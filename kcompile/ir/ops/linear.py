@@ -23,7 +23,7 @@ class Matmul(Op):
         return a.with_shape((*batch, a.shape[-2], b.shape[-1]))
 
     def reference(self, a: Array, b: Array) -> Array:
-        return np.matmul(a, b)
+        return np.matmul(a, b).astype(a.dtype, copy=False)
 
 
 @dataclass(frozen=True)
@@ -39,5 +39,5 @@ class Linear(Op):
         return x.with_shape((*x.shape[:-1], w.shape[1]))
 
     def reference(self, x: Array, w: Array, b: Array | None = None) -> Array:
-        y = np.matmul(x, w)
+        y = np.matmul(x, w).astype(x.dtype, copy=False)
         return y if b is None else y + b

@@ -13,12 +13,16 @@ from kcompile.ir.types import TensorType, broadcast_shapes
 EPSILON = 1e-7
 
 
+def _clip(p: Array, epsilon: float) -> Array:
+    return np.minimum(np.maximum(p, p.dtype.type(epsilon)), p.dtype.type(1 - epsilon))
+
+
 def _log_probabilities(y: Array, axis: int, from_logits: bool, epsilon: float) -> Array:
     """The logarithm of y, scaled to sum 1 along axis and clipped; log-softmax of logits."""
     if from_logits:
         return LogSoftmax(axis).reference(y)
     y = y / np.sum(y, axis=axis, keepdims=True)
-    return np.log(np.clip(y, y.dtype.type(epsilon), y.dtype.type(1 - epsilon)))
+    return np.log(_clip(y, epsilon))
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,5 @@ class BinaryCrossentropy(Op):
             x = predictions
             tail = np.log1p(np.exp(-np.abs(x)))
             return labels * (np.maximum(-x, 0) + tail) + (one - labels) * (np.maximum(x, 0) + tail)
-        epsilon = predictions.dtype.type(self.epsilon)
-        p = np.clip(predictions, epsilon, one - epsilon)
+        p = _clip(predictions, self.epsilon)
         return -labels * np.log(p) - (one - labels) * np.log1p(-p)

@@ -25,6 +25,12 @@ def _along(vector: Array, x: Array, axis: int) -> Array:
     return vector.reshape(shape)
 
 
+def _mean_of_others(x: Array, axis: int) -> Array:
+    """The mean over all axes but `axis`; NaN of nothing."""
+    others = tuple(i for i in range(x.ndim) if i != axis)
+    return np.sum(x, axis=others) / x.dtype.type(x.size // max(x.shape[axis], 1))
+
+
 @dataclass(frozen=True)
 class BatchNorm(Op):
     """`y = (x - mean) / sqrt(variance + epsilon) * gamma + beta`, with given statistics.
@@ -82,8 +88,9 @@ class BatchNormTraining(Op):
         self, x: Array, gamma: Array | None = None, beta: Array | None = None
     ) -> tuple[Array, Array, Array]:
         axis = self.axis % x.ndim
-        others = tuple(i for i in range(x.ndim) if i != axis)
-        mean = np.mean(x, axis=others, dtype=x.dtype)
-        variance = np.mean((x - _along(mean, x, axis)) ** 2, axis=others, dtype=x.dtype)
+        wide = x.astype(np.promote_types(x.dtype, np.float32), copy=False)
+        mean = _mean_of_others(wide, axis)
+        variance = _mean_of_others((wide - _along(mean, x, axis)) ** 2, axis)
+        mean, variance = mean.astype(x.dtype), variance.astype(x.dtype)
         y = BatchNorm(self.axis, self.epsilon).reference(x, mean, variance, gamma, beta)
         return y, mean, variance

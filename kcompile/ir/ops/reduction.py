@@ -48,9 +48,10 @@ class ReduceMean(_Reduction):
         return super().infer(x)
 
     def reference(self, x: Array) -> Array:
-        total = np.sum(x, axis=self.axes, keepdims=self.keepdims, dtype=x.dtype)
+        wide = np.promote_types(x.dtype, np.float32)  # a sum in 16 bits overflows before its mean
+        total = np.sum(x, axis=self.axes, keepdims=self.keepdims, dtype=wide)
         count = np.prod([x.shape[axis] for axis in self.axes], dtype=np.int64)
-        return np.asarray(total / x.dtype.type(count), x.dtype)
+        return np.asarray(total / wide.type(count), x.dtype)
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,9 @@ class Argmin(_ArgReduction):
         return np.asarray(index).astype(self.dtype.numpy)
 
 
-def _least(dtype: np.dtype) -> float | int:  # type: ignore[type-arg]
+def _least(dtype: np.dtype) -> float | int:
     return np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
 
 
-def _greatest(dtype: np.dtype) -> float | int:  # type: ignore[type-arg]
+def _greatest(dtype: np.dtype) -> float | int:
     return np.iinfo(dtype).max if dtype.kind in "iu" else np.inf

@@ -61,7 +61,7 @@ class BroadcastTo(Op):
         return x.with_shape(result)
 
     def reference(self, x: Array) -> Array:
-        return np.broadcast_to(x, self.shape)
+        return np.broadcast_to(x, tuple(map(int, self.shape)))
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class Iota(Op):
         return TensorType(self.dtype, (self.size,))
 
     def reference(self) -> Array:
-        return np.arange(self.size, dtype=self.dtype.numpy)
+        return np.arange(int(self.size), dtype=self.dtype.numpy)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,7 @@ def check_model(model: onnx.ModelProto) -> None:
     """
     try:
         onnx.checker.check_model(model, full_check=True)
-        onnx.shape_inference.infer_shapes(
-            model, check_type=True, strict_mode=True, data_prop=True
-        )
+        onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise VerifyError(
             f"not a valid ONNX model: {error}", where=f"model '{model.graph.name}'"

@@ -10,4 +10,4 @@ from kcompile.runtimes.onnx.table import lowers
 
 @lowers(Constant)
 def _constant(emitter: Emitter, op: Constant) -> Value:
-    return emitter.weight(op)
+    return emitter.weight(op.value.array)

@@ -12,8 +12,7 @@ from kcompile.ir.dims import Dim, Size
 from kcompile.ir.errors import ExportError
 from kcompile.ir.graph import Graph, Node, Value
 from kcompile.ir.op import Array
-from kcompile.ir.ops import Constant
-from kcompile.ir.types import DType, TensorType
+from kcompile.ir.types import DType, TensorType, broadcast_shapes
 from kcompile.runtimes.onnx import sizes
 from kcompile.runtimes.onnx.kernels import DATA_OPERANDS, ELEMENT_TYPES, compute_type
 
@@ -27,6 +26,12 @@ class OnnxNode:
     output: Value
     source: str
     attributes: dict[str, Any] = field(default_factory=dict)
+
+
+def place(graph: Graph, node: Node) -> str:
+    """Layer and op of a node, for errors."""
+    layer = f"layer '{node.source}'" if node.source else f"graph '{graph.name}'"
+    return f"{layer}: {node.op.name}"
 
 
 class Emitter:
@@ -53,15 +58,8 @@ class Emitter:
         self._shared: dict[tuple[DType, tuple[int, ...], bytes], Value] = {}
         self._sizes: dict[str, Value] = {}
         for entry in graph.inputs:
-            self.values[entry.name] = self._value(entry.type, entry.name)
-
-    @property
-    def where(self) -> str | None:
-        """Layer and op of the node that is being lowered."""
-        if self._node is None:
-            return f"graph '{self.graph.name}'"
-        name = self._node.op.name
-        return f"layer '{self._node.source}': {name}" if self._node.source else name
+            self.values[entry.name] = value = self._value(entry.type, entry.name)
+            self.named.add(value.name)
 
     @property
     def result(self) -> TensorType:
@@ -70,8 +68,9 @@ class Emitter:
         return self._node.output.type
 
     def refusal(self, reason: str, hint: str | None = None) -> ExportError:
-        """An error that says where the exporter is."""
-        return ExportError(reason, where=self.where, hint=hint)
+        """An error that says which node is being lowered."""
+        assert self._node is not None
+        return ExportError(reason, where=place(self.graph, self._node), hint=hint)
 
     def start(self, node: Node) -> list[Value | None]:
         """Make `node` the one that is being lowered; gives what stands for its operands."""
@@ -82,12 +81,8 @@ class Emitter:
         """Let `result` stand for the graph's `value`, and have its name if it has none yet."""
         self.values[value.name] = result
         if result.name not in self.named and not self.is_shared(result):
-            self.name(result, value.name)
-
-    def name(self, value: Value, name: str) -> None:
-        """Give `value` the name `name`, if that can be."""
-        self.wishes[value.name] = name
-        self.named.add(value.name)
+            self.wishes[result.name] = value.name
+            self.named.add(result.name)
 
     def is_shared(self, value: Value) -> bool:
         """Whether `value` is a constant that is not one of the graph's."""
@@ -108,10 +103,8 @@ class Emitter:
             ExportError: there is no wider one that gives the same.
         """
         positions = DATA_OPERANDS.get(op_type, tuple(range(len(operands))))
-        data = [operands[i] for i in positions if i < len(operands)]
-        first = next((value for value in data if value is not None), None)
-        if first is None:
-            return self._append(op_type, operands, type, attributes)
+        first = operands[positions[0]]
+        assert first is not None, "an ONNX op's first data operand is never optional"
         dtype = first.type.dtype
         wide = compute_type(op_type, dtype)
         if wide is None:
@@ -131,13 +124,20 @@ class Emitter:
         return self.cast(self._append(op_type, widened, type.with_dtype(wide), attributes), dtype)
 
     def elementwise(self, op_type: str, *operands: Value, **attributes: Any) -> Value:
-        """As `emit`, the result being of the type of the node that is being lowered."""
-        dtype = operands[0].type.dtype
-        return self.emit(op_type, operands, self.result.with_dtype(dtype), **attributes)
+        """As `emit`, with the element type of the operands and the shape that they broadcast to."""
+        shape = broadcast_shapes(*(value.type.shape for value in operands))
+        type = TensorType(operands[0].type.dtype, shape)
+        return self.emit(op_type, operands, type, **attributes)
 
     def test(self, op_type: str, *operands: Value) -> Value:
         """As `elementwise`, with a result of bools."""
-        return self.emit(op_type, operands, self.result.with_dtype(DType.BOOL))
+        shape = broadcast_shapes(*(value.type.shape for value in operands))
+        return self.emit(op_type, operands, TensorType(DType.BOOL, shape))
+
+    def where(self, condition: Value, a: Value, b: Value) -> Value:
+        """`a` where the condition holds, else `b`."""
+        shape = broadcast_shapes(condition.type.shape, a.type.shape, b.type.shape)
+        return self.emit("Where", [condition, a, b], TensorType(a.type.dtype, shape))
 
     def constant(self, array: Any, dtype: DType = DType.INT64, wish: str = "constant") -> Value:
         """An initializer; the same for the same array."""
@@ -153,11 +153,12 @@ class Emitter:
         """A constant of rank 0."""
         return self.constant(np.asarray(number).astype(dtype.numpy), dtype)
 
-    def weight(self, op: Constant, name: str) -> Value:
-        """An initializer with a name of its own."""
-        value = self._value(op.value.type, name)
-        self.initializers[value.name] = op.value.array
-        self.name(value, name)
+    def weight(self, array: Array) -> Value:
+        """An initializer with the name of the node that is being lowered, not shared."""
+        assert self._node is not None
+        value = self._value(self.result, self._node.output.name)
+        self.initializers[value.name] = array
+        self.named.add(value.name)
         return value
 
     def filled(self, number: float, type: TensorType) -> Value:

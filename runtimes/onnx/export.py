@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
 from collections.abc import Iterable, Mapping
 
 import onnx
@@ -10,9 +11,8 @@ from onnx import TensorProto, helper
 
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import ExportError
-from kcompile.ir.graph import Graph, Node, Output, Role, Value
+from kcompile.ir.graph import Graph, Node, Role, Value
 from kcompile.ir.op import Array
-from kcompile.ir.ops import Constant
 from kcompile.ir.types import DType, TensorType
 from kcompile.runtimes.onnx import (  # noqa: F401  the families fill the table
     activation,
@@ -27,7 +27,7 @@ from kcompile.runtimes.onnx import (  # noqa: F401  the families fill the table
     reduction,
     shape,
 )
-from kcompile.runtimes.onnx.emitter import Emitter, OnnxNode
+from kcompile.runtimes.onnx.emitter import Emitter, OnnxNode, place
 from kcompile.runtimes.onnx.kernels import ELEMENT_TYPES
 from kcompile.runtimes.onnx.table import FLOOR, LOWERINGS, REFUSALS, minimum_opset
 
@@ -60,7 +60,7 @@ def export_graph(
     emitter = Emitter(graph, _choose_opset(graph, opset))
     for node in graph.nodes:
         _lower(emitter, node)
-    outputs = [_output(emitter, output) for output in graph.outputs]
+    outputs = _outputs(emitter)
     names = _names(emitter, outputs)
     ir_version = IR_VERSIONS[emitter.opset]
     model = helper.make_model(
@@ -90,11 +90,6 @@ def _version(metadata: Mapping[str, str]) -> str:
         return ""
 
 
-def _place(graph: Graph, node: Node) -> str:
-    layer = f"layer '{node.source}'" if node.source else f"graph '{graph.name}'"
-    return f"{layer}: {node.op.name}"
-
-
 def _check(graph: Graph) -> None:
     where = f"graph '{graph.name}'"
     for entry in graph.inputs:
@@ -111,7 +106,7 @@ def _check(graph: Graph) -> None:
     for node in graph.nodes:
         if type(node.op) not in LOWERINGS:
             reason = REFUSALS.get(type(node.op), "it has no lowering to ONNX")
-            raise ExportError(reason, where=_place(graph, node))
+            raise ExportError(reason, where=place(graph, node))
 
 
 def _choose_opset(graph: Graph, opset: int | None) -> int:
@@ -127,7 +122,7 @@ def _choose_opset(graph: Graph, opset: int | None) -> int:
         if minimum_opset(node.op) > opset:
             raise ExportError(
                 f"needs opset {minimum_opset(node.op)}, and opset {opset} is asked for",
-                where=_place(graph, node),
+                where=place(graph, node),
                 hint=f"Ask for opset {needed}, or for none",
             )
     return opset
@@ -135,28 +130,33 @@ def _choose_opset(graph: Graph, opset: int | None) -> int:
 
 def _lower(emitter: Emitter, node: Node) -> None:
     operands = emitter.start(node)
-    if isinstance(node.op, Constant):
-        emitter.values[node.output.name] = emitter.weight(node.op, node.output.name)
-        return
     emitter.finish(node.output, LOWERINGS[type(node.op)](emitter, node.op, *operands))
 
 
-def _output(emitter: Emitter, output: Output) -> tuple[str, Value]:
-    """The output's name and value; a node of its own where the value has a name to keep."""
-    value = emitter.values[output.value.name]
+def _outputs(emitter: Emitter) -> list[tuple[str, Value]]:
+    """Names and values of the outputs.
+
+    An input, a weight or the value of another output is returned through a node of its own; only
+    an input that is returned under its own name needs none.
+    """
     inputs = {emitter.values[entry.name].name: entry.name for entry in emitter.graph.inputs}
-    if inputs.get(value.name) == output.name:
-        return output.name, value
-    if output.name in inputs.values():
-        raise emitter.refusal(
-            f"the output '{output.name}' has the name of an input, which ONNX does not allow",
-            hint="Rename the layer that makes the output",
-        )
-    taken = value.name in inputs or value.name in emitter.initializers
-    if taken or value.name in emitter.claimed:
-        value = emitter.emit("Identity", [value], value.type)
-    emitter.claimed.add(value.name)
-    return output.name, value
+    taken = {*inputs, *emitter.initializers}
+    outputs = []
+    for name, value in (
+        (entry.name, emitter.values[entry.value.name]) for entry in emitter.graph.outputs
+    ):
+        if inputs.get(value.name) != name:
+            if name in inputs.values():
+                raise ExportError(
+                    f"the output '{name}' has the name of an input, which ONNX does not allow",
+                    where=f"graph '{emitter.graph.name}'",
+                    hint="Rename the layer that makes the output",
+                )
+            if value.name in taken:
+                value = emitter.emit("Identity", [value], value.type)
+        taken.add(value.name)
+        outputs.append((name, value))
+    return outputs
 
 
 def _names(emitter: Emitter, outputs: Iterable[tuple[str, Value]]) -> dict[str, str]:
@@ -245,8 +245,8 @@ def _node(
 
 
 def _value_info(name: str, type: TensorType) -> onnx.ValueInfoProto:
-    shape = [str(size) if isinstance(size, Dim) else size for size in type.shape]
-    return helper.make_tensor_value_info(name, ELEMENT_TYPES[type.dtype], shape)
+    sizes = [str(size) if isinstance(size, Dim) else size for size in type.shape]
+    return helper.make_tensor_value_info(name, ELEMENT_TYPES[type.dtype], sizes)
 
 
 def _tensor(name: str, array: Array) -> TensorProto:
@@ -255,6 +255,5 @@ def _tensor(name: str, array: Array) -> TensorProto:
     if dtype is DType.STRING:
         tensor.string_data.extend(str(text).encode() for text in array.ravel())
     else:
-        little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        tensor.raw_data = little_endian.tobytes()
+        tensor.raw_data = (array.byteswap() if sys.byteorder == "big" else array).tobytes()
     return tensor

@@ -37,24 +37,26 @@ _SINGLE = _types("f16 f32")
 _FLOATS = _types("f16 f32 f64")
 _SIGNED = _FLOATS | _types("i8 i16 i32 i64")
 _NUMBERS = _SIGNED | _types("u8 u16 u32 u64")
-_SUMS = _FLOATS | _types("i32 i64")
 _EXTREMES = _FLOATS | _types("i8 i32 i64 u8")
 
 #: Element types of an ONNX op's data operands; an op that isn't here takes all of them.
 KERNELS: dict[str, frozenset[DType]] = {
     **dict.fromkeys(("AveragePool", "Conv", "Elu", "Erf", "Gelu"), _SINGLE),
     **dict.fromkeys(("LeakyRelu", "Softplus", "Softsign"), _SINGLE),
-    **dict.fromkeys(("BatchNormalization", "Ceil", "Cos", "Exp", "Floor", "Gemm", "IsNaN"), _FLOATS),
+    **dict.fromkeys(
+        ("BatchNormalization", "Ceil", "Cos", "Exp", "Floor", "Gemm", "IsNaN"), _FLOATS
+    ),
     **dict.fromkeys(("Log", "LogSoftmax", "MaxPool", "Pow", "Reciprocal", "Relu"), _FLOATS),
     **dict.fromkeys(("Round", "Sigmoid", "Sin", "Softmax", "Sqrt", "Tanh"), _FLOATS),
     **dict.fromkeys(("Abs", "Add", "Div", "Mod", "Mul", "Sign", "Sub"), _NUMBERS),
     **dict.fromkeys(("Greater", "GreaterOrEqual", "Less", "LessOrEqual"), _NUMBERS),
-    **dict.fromkeys(("ReduceMean", "ReduceProd", "ReduceSum"), _SUMS),
+    # Their kernels for integers compute in double: they saturate, and lose digits above 2^53.
+    **dict.fromkeys(("ReduceMean", "ReduceProd", "ReduceSum"), _FLOATS),
     **dict.fromkeys(("ArgMax", "ArgMin", "ReduceMax", "ReduceMin"), _EXTREMES),
     **dict.fromkeys(("Clip", "Max", "Min"), _EXTREMES | _types("u32 u64")),
     "Equal": _NUMBERS | _types("bool"),
     "Expand": _NUMBERS | _types("bool string"),
-    "MatMul": _SUMS | _types("u32 u64"),
+    "MatMul": _FLOATS | _types("i32 i64 u32 u64"),
     "Neg": _SIGNED,
     "Pad": _EXTREMES | _types("bool u32 u64"),
     "Where": _EXTREMES | _types("u32 string"),
@@ -79,10 +81,6 @@ _WIDER: dict[DType, tuple[DType, ...]] = {
     DType.BFLOAT16: (DType.FLOAT32,),
 }
 
-#: Ops for which the cast between uint64 and int64, which keeps the bits, can be pulled through:
-#: they move elements, or are sums and products modulo 2^64.
-_KEEPS_BITS = frozenset({"ReduceProd", "ReduceSum", "Where"})
-
 
 def compute_type(op_type: str, dtype: DType) -> DType | None:
     """The type to compute `op_type` in so that a cast back gives the result of `dtype`.
@@ -93,6 +91,6 @@ def compute_type(op_type: str, dtype: DType) -> DType | None:
     if supported is None or dtype in supported:
         return dtype
     candidates = _WIDER.get(dtype, ())
-    if dtype is DType.UINT64 and op_type in _KEEPS_BITS:
+    if dtype is DType.UINT64 and op_type == "Where":  # it moves bits, which the casts keep
         candidates = (DType.INT64,)
     return next((wide for wide in candidates if wide in supported), None)

@@ -18,22 +18,23 @@ SIZE = TensorType(DType.INT64, (1,))
 
 def lower(emitter: Emitter, size: Dim) -> Value:
     """A vector int64 with the number that `size` has at run time, from the shapes of the inputs."""
-    terms = sorted(size.terms, key=lambda term: term[1] < 0)  # stable: a positive one comes first
-    total: Value | None = None
-    for monomial, coefficient in terms:
-        sign, factor = ("Sub", -coefficient) if coefficient < 0 else ("Add", coefficient)
-        if total is None and coefficient < 0:
-            total = _product(emitter, monomial, coefficient)
-        elif total is None:
-            total = _product(emitter, monomial, factor)
-        else:
-            total = emitter.emit(sign, [total, _product(emitter, monomial, factor)], SIZE)
-    assert total is not None, "a Dim has terms"
+    if len(size.terms) == 1 and size == _alone(atom := size.terms[0][0][0][0]):
+        return _atom(emitter, atom)
+    (first, coefficient), *rest = sorted(size.terms, key=lambda term: term[1] < 0)
+    total = _product(emitter, first, coefficient)
+    for monomial, coefficient in rest:
+        op_type = "Sub" if coefficient < 0 else "Add"
+        total = emitter.emit(op_type, [total, _product(emitter, monomial, abs(coefficient))], SIZE)
     return total
 
 
+def _alone(atom: Atom) -> Dim:
+    """`atom` as a size; the emitter lowers equal sizes once."""
+    return Dim(((((atom, 1),), 1),))
+
+
 def _product(emitter: Emitter, monomial: Monomial, coefficient: int) -> Value:
-    factors = [_atom(emitter, atom) for atom, power in monomial for _ in range(power)]
+    factors = [emitter.size(_alone(atom)) for atom, power in monomial for _ in range(power)]
     if coefficient != 1 or not factors:
         factors.append(emitter.size(coefficient))
     return _chain(emitter, "Mul", factors)

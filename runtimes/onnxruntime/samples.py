@@ -1,0 +1,153 @@
+"""Sizes and inputs to run a graph with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from kcompile.ir.dims import Dim, Size, substitute
+from kcompile.ir.errors import DataError, ShapeError
+from kcompile.ir.graph import Graph, Input, Node
+from kcompile.ir.op import Array, infer_types
+from kcompile.ir.ops import (
+    BroadcastTo,
+    Cast,
+    Concatenate,
+    Gather,
+    OneHot,
+    Reshape,
+    Slice,
+    Transpose,
+)
+from kcompile.ir.types import DType, TensorType
+
+Sizes = dict[str, int]
+
+#: Numbers for sizes along the first axis, which are batches.
+BATCHES = (1, 3)
+#: The largest number tried for other sizes.
+LARGEST = 1025
+#: Integers below this one mean nothing in particular and fit every integer type.
+INTEGERS = 9
+#: Ops whose results hold nothing but the numbers of their operands.
+_MOVES = (BroadcastTo, Cast, Concatenate, Reshape, Slice, Transpose)
+
+
+def choose_sizes(graph: Graph) -> list[Sizes]:
+    """Numbers for the symbolic sizes: batches of 1 and 3, by the two least that fit of the others.
+
+    Symbols other than the batch get odd numbers that all differ, so that none stands for another.
+
+    Raises:
+        DataError: no number up to 1025 fits.
+    """
+    batches = sorted(_batch_symbols(graph))
+    others = [symbol for symbol in graph.symbols if symbol not in batches]
+    if not others:
+        return [dict.fromkeys(batches, number) for number in (BATCHES if batches else (1,))]
+    found: list[Sizes] = []
+    for start in range(1, LARGEST + 1, 2):
+        env = {symbol: start + 2 * i for i, symbol in enumerate(others)}
+        if _fits(graph, dict.fromkeys(batches, BATCHES[0]) | env):
+            found.append(env)
+            if len(found) == 2:
+                break
+    else:
+        raise DataError(
+            f"found no numbers up to {LARGEST} for {', '.join(others)} that every op takes",
+            where=f"graph '{graph.name}'",
+            hint="Give the sizes to verify with",
+        )
+    if not batches:
+        return found
+    return [dict.fromkeys(batches, number) | env for number in BATCHES for env in found]
+
+
+def _batch_symbols(graph: Graph) -> frozenset[str]:
+    leading = (entry.type.shape[0] for entry in graph.inputs if entry.type.rank)
+    return frozenset(str(size) for size in leading if isinstance(size, Dim) and size.is_symbol)
+
+
+def _fits(graph: Graph, env: Sizes) -> bool:
+    """Whether every op takes these sizes, and none of the symbolic ones becomes 0 or less."""
+    if any(_number(size, env) < 1 for entry in graph.inputs for size in _symbolic(entry.type)):
+        return False
+    return all(_node_fits(node, env) for node in graph.nodes)
+
+
+def _node_fits(node: Node, env: Sizes) -> bool:
+    symbolic = [size for value in node.outputs for size in _symbolic(value.type)]
+    if any(_number(size, env) < 1 for size in symbolic):
+        return False
+    operands = tuple(None if v is None else v.type.substitute(env) for v in node.inputs)
+    try:
+        infer_types(node.op.bind(env), operands)
+    except ShapeError:
+        return False
+    return True
+
+
+def _symbolic(type: TensorType) -> list[Dim]:
+    return [size for size in type.shape if isinstance(size, Dim)]
+
+
+def _number(size: Size, env: Mapping[str, int]) -> int:
+    return int(substitute(size, env))
+
+
+def draw_inputs(graph: Graph, env: Sizes, seed: int) -> dict[str, Array]:
+    """Inputs for `graph`, the same for the same seed.
+
+    Floats are normal, with a standard deviation of 1 or 3; integers are from 0 to 8, or less where
+    they become indices or classes; bools are even.
+
+    Raises:
+        DataError: an input holds strings.
+    """
+    limits = _index_limits(graph, env)
+    rng = np.random.default_rng([seed, *(number for _, number in sorted(env.items()))])
+    scale = rng.choice([1.0, 3.0])
+    return {
+        entry.name: _draw(entry, env, rng, scale, limits.get(entry.name, INTEGERS))
+        for entry in graph.inputs
+    }
+
+
+def _draw(
+    entry: Input, env: Sizes, rng: np.random.Generator, scale: float, limit: int
+) -> np.ndarray[Any, Any]:
+    dtype = entry.type.dtype
+    shape = [_number(size, env) for size in entry.type.shape]
+    if dtype is DType.STRING:
+        raise DataError(
+            f"the input {entry.value} holds strings, which are not made up",
+            hint="Give a function that draws the inputs",
+        )
+    if dtype.is_floating:
+        return (scale * rng.standard_normal(shape)).astype(dtype.numpy)
+    return rng.integers(0, 2 if dtype is DType.BOOL else limit, shape).astype(dtype.numpy)
+
+
+def _index_limits(graph: Graph, env: Sizes) -> dict[str, int]:
+    """By name of a value, the number that its elements must stay below: they index an axis."""
+    limits: dict[str, int] = {}
+
+    def limit(name: str, number: int) -> None:
+        limits[name] = max(1, min(number, limits.get(name, number)))
+
+    for node in reversed(graph.nodes):
+        if isinstance(node.op, Gather):
+            x, indices = node.inputs
+            assert x is not None and indices is not None
+            limit(indices.name, _number(x.type.shape[node.op.axis], env))
+        elif isinstance(node.op, OneHot):
+            (indices,) = node.inputs
+            assert indices is not None
+            limit(indices.name, node.op.depth)
+        elif isinstance(node.op, _MOVES) and node.output.name in limits:
+            for value in node.inputs:
+                if value is not None:
+                    limit(value.name, limits[node.output.name])
+    return limits

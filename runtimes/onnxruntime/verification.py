@@ -22,19 +22,21 @@ from kcompile.runtimes.onnxruntime.session import OnnxRuntimeExecutable
 Compute = Callable[[Graph, Mapping[str, Any]], tuple[Mapping[str, Any], Mapping[str, Any]]]
 Draw = Callable[[Graph, Sizes, int], Mapping[str, Array]]
 
-#: The difference that an output may have, in relation to `max(1, largest element)` of it.
+#: The difference that an output may have, in relation to `max(SMALLEST_SCALE, largest element)`.
 #:
 #: Rounding errors of a sum grow with its terms and not with its value, so an element is not held
-#: against itself. The 1 is the scale that activations have: a probability of 1e-9 is the result of
-#: a function that saturates, which runtimes compute to an absolute precision. float32's 1e-5 is
-#: about 80 units in the last place: ResNets stay below a tenth of it, while one wrong weight or a
-#: forgotten epsilon is far above. Integers and bools are equal or wrong.
+#: against itself but against the largest one. float32's 1e-5 is about 80 units in the last place:
+#: ResNets stay below a tenth of it, while one wrong weight or a forgotten epsilon is far above.
+#: Integers and bools are equal or wrong.
 TOLERANCES: dict[DType, float] = {
     DType.FLOAT64: 1e-12,
     DType.FLOAT32: 1e-5,
     DType.FLOAT16: 5e-3,
     DType.BFLOAT16: 3e-2,
 }
+#: Outputs below this are differences of larger numbers, or saturate; it is small enough for the
+#: probabilities of a thousand classes, 1e-3 each, to be held against themselves.
+SMALLEST_SCALE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ def compare(actual: Array, expected: Array, where: str) -> tuple[float, float, f
         raise VerifyError("NaN and infinities are not where the graph has them", where=where)
     largest = float(np.max(np.abs(wanted[finite]), initial=0.0))
     absolute = float(np.max(np.abs(wide[finite] - wanted[finite]), initial=0.0))
-    tolerance = TOLERANCES[dtype] * max(1.0, largest)
+    tolerance = TOLERANCES[dtype] * max(SMALLEST_SCALE, largest)
     if absolute > tolerance:
         raise VerifyError(
             f"it differs by {absolute:.3g}, and may by {tolerance:.3g}"

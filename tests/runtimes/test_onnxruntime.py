@@ -194,7 +194,7 @@ def test_catches_one_wrong_weight(name: str) -> None:
     model = export_graph(graph)
     change_weight(model, name, 1e-3)
     message = r"output 'probabilities' \(onnxruntime, optimizations off, batch = \d, time = \d"
-    with pytest.raises(VerifyError, match=f"{message}, seed 0\\): it differs by .* may by 1e-05"):
+    with pytest.raises(VerifyError, match=f"{message}, seed 0\\): it differs by .* may by \\d"):
         verify_model(graph, model)
 
 

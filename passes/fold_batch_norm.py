@@ -18,51 +18,23 @@ from kcompile.ir.ops import (
     Linear,
     Matmul,
     Multiply,
-    Negative,
     ReduceSum,
     Reshape,
-    Rsqrt,
-    Subtract,
     Transpose,
 )
 from kcompile.ir.ops.convolution import SPATIAL_INPUT_OUTPUT
 from kcompile.ir.ops.windows import channel_axis
-from kcompile.ir.types import DType
+from kcompile.passes.affine import batch_norm_pattern, scale_and_shift, wide
 from kcompile.passes.constants import compute
-from kcompile.passes.pattern import ANY, CONSTANT, Match, P, Pattern, Refused, apply_rules, rule
+from kcompile.passes.pattern import ANY, CONSTANT, Match, P, Refused, apply_rules, rule
 
 _BIAS = CONSTANT("bias", optional=True)
 
 
-def _batch_norm(x: Pattern) -> P:
-    statistics = (CONSTANT("mean"), CONSTANT("variance"))
-    affine = (CONSTANT("gamma", optional=True), CONSTANT("beta", optional=True))
-    return P(BatchNorm, x, *statistics, *affine, name="norm")
-
-
-def _wide(match: Match, value: Value) -> Value:
-    """`value` in float32, if its type is narrower."""
-    if value.type.dtype in (DType.FLOAT16, DType.BFLOAT16):
-        return match.emit(Cast(DType.FLOAT32), value)
-    return value
-
-
-def _scale_and_shift(match: Match, shift_name: str | None = None) -> tuple[Value, Value]:
-    """scale and shift `[C]`."""
-    mean, variance = (_wide(match, match.value(name)) for name in ("mean", "variance"))
-    gamma, beta = (match.optional(name) for name in ("gamma", "beta"))
-    epsilon = np.asarray(match.op("norm", BatchNorm).epsilon, mean.type.dtype.numpy)
-    scale = match.emit(Rsqrt(), match.emit(Add(), variance, match.new.constant(epsilon)))
-    if gamma is not None:
-        scale = match.emit(Multiply(), scale, _wide(match, gamma))
-    offset = match.emit(Multiply(), mean, scale)
-    if beta is None:
-        return scale, match.emit(Negative(), offset, name=shift_name)
-    return scale, match.emit(Subtract(), _wide(match, beta), offset, name=shift_name)
-
-
-def _bias_name(node: Node) -> str | None:
-    return f"{node.source}/bias" if node.source else None
+def _bias_name(match: Match, node: Node) -> str | None:
+    """The path of a bias that there was none of before; others are named by folding."""
+    new = match.optional("bias") is None and node.source
+    return f"{node.source}/bias" if new else None
 
 
 def _along(match: Match, vector: Value, rank: int, axis: int) -> Value:
@@ -75,18 +47,18 @@ def _apply(match: Match, node: Node, x: Value, w: Value, bias: Value) -> Value:
     """The convolution or product of `node` on x with other weights, in the type of x."""
     if x.type.dtype is not w.type.dtype:
         w = match.emit(Cast(x.type.dtype), w)
-        bias = match.emit(Cast(x.type.dtype), bias, name=_bias_name(node))
+        bias = match.emit(Cast(x.type.dtype), bias)
     op = Linear() if isinstance(node.op, Matmul) else node.op
     return match.emit(op, x, w, bias, source=node.source)
 
 
 def _fold_into_previous(match: Match, node: Node, output_axis: int) -> Value:
     """`(x w + b) scale + shift = x (w scale) + (b scale + shift)`."""
-    scale, shift = _scale_and_shift(match, _bias_name(node))
-    w, bias = _wide(match, match.value("w")), match.optional("bias")
+    scale, shift = scale_and_shift(match, _bias_name(match, node))
+    w, bias = wide(match, match.value("w")), match.optional("bias")
     w = match.emit(Multiply(), w, _along(match, scale, w.type.rank, output_axis))
     if bias is not None:
-        shift = match.emit(Add(), match.emit(Multiply(), _wide(match, bias), scale), shift)
+        shift = match.emit(Add(), match.emit(Multiply(), wide(match, bias), scale), shift)
     return _apply(match, node, match.value("x"), w, shift)
 
 
@@ -94,7 +66,7 @@ def _normalized_axis(match: Match) -> int:
     return match.op("norm", BatchNorm).axis % match.node("norm").output.type.rank
 
 
-@rule(_batch_norm(P(Conv, ANY("x"), CONSTANT("w"), _BIAS, name="conv")))
+@rule(batch_norm_pattern(P(Conv, ANY("x"), CONSTANT("w"), _BIAS, name="conv")))
 def batch_norm_of_conv(match: Match) -> Value:
     """`batch_norm(conv(x, w, b)) = conv(x, w * scale, b * scale + shift)`."""
     op, rank = match.op("conv", Conv), match.root.output.type.rank
@@ -105,7 +77,7 @@ def batch_norm_of_conv(match: Match) -> Value:
     return _fold_into_previous(match, match.node("conv"), rank - 1 if spatial_first else 0)
 
 
-@rule(_batch_norm(P((Matmul, Linear), ANY("x"), CONSTANT("w"), _BIAS, name="product")))
+@rule(batch_norm_pattern(P((Matmul, Linear), ANY("x"), CONSTANT("w"), _BIAS, name="product")))
 def batch_norm_of_product(match: Match) -> Value:
     """`batch_norm(x w + b) = x (w * scale) + (b * scale + shift)` for a matrix w."""
     _require_matrix(match)
@@ -120,24 +92,23 @@ def _require_matrix(match: Match) -> None:
         raise Refused(f"the weights are {match.value('w').type}, not one matrix")
 
 
-@rule(P((Matmul, Linear), _batch_norm(ANY("x")), CONSTANT("w"), _BIAS, name="product"))
+@rule(P((Matmul, Linear), batch_norm_pattern(ANY("x")), CONSTANT("w"), _BIAS, name="product"))
 def product_of_batch_norm(match: Match) -> Value:
     """`batch_norm(x) w + b = x (scale * w) + (shift w + b)` for a matrix w."""
     _require_matrix(match)
     node, last = match.node("product"), match.value("x").type.rank - 1
     if _normalized_axis(match) != last:
         raise Refused(f"it normalizes axis {_normalized_axis(match)}, the product sums axis {last}")
-    scale, shift = _scale_and_shift(match)
-    w, bias = _wide(match, match.value("w")), match.optional("bias")
+    scale, shift = scale_and_shift(match)
+    w, bias = wide(match, match.value("w")), match.optional("bias")
+    shifted = match.emit(Linear(), shift, w, name=_bias_name(match, node) or "shift")
     if bias is not None:
-        shifted = match.emit(Linear(), shift, w, _wide(match, bias))
-    else:
-        shifted = match.emit(Linear(), shift, w, name=_bias_name(node))
+        shifted = match.emit(Add(), wide(match, bias), shifted)
     w = match.emit(Multiply(), w, _along(match, scale, 2, 0))
     return _apply(match, node, match.value("x"), w, shifted)
 
 
-@rule(P(Conv, _batch_norm(ANY("x")), CONSTANT("w"), _BIAS, name="conv"))
+@rule(P(Conv, batch_norm_pattern(ANY("x")), CONSTANT("w"), _BIAS, name="conv"))
 def conv_of_batch_norm(match: Match) -> Value:
     """`conv(batch_norm(x), w, b) = conv(x, scale * w, sum of shift * w, + b)`.
 
@@ -147,14 +118,14 @@ def conv_of_batch_norm(match: Match) -> Value:
     axis = channel_axis(node.output.type.rank, op.data_format)
     if _normalized_axis(match) != axis:
         raise Refused(f"it normalizes axis {_normalized_axis(match)}, the channels are axis {axis}")
-    scale, shift = _scale_and_shift(match)
+    scale, shift = scale_and_shift(match)
     if _pads(op, match.value("w")) and np.any(compute(shift, match.new)):
         raise Refused("the convolution pads with zeros, which the shift would have to reach")
-    w, bias = _wide(match, match.value("w")), match.optional("bias")
-    name = None if bias is not None else _bias_name(node)
-    moved = _sum_over_inputs(match, _times_inputs(match, w, shift, op), op, name)
+    w, bias = wide(match, match.value("w")), match.optional("bias")
+    moved = _times_inputs(match, w, shift, op)
+    moved = _sum_over_inputs(match, moved, op, _bias_name(match, node))
     if bias is not None:
-        moved = match.emit(Add(), _wide(match, bias), moved)
+        moved = match.emit(Add(), wide(match, bias), moved)
     return _apply(match, node, match.value("x"), _times_inputs(match, w, scale, op), moved)
 
 

@@ -79,6 +79,7 @@ def _name(node: Node, operands: Operands) -> str:
     """A weight's path: the node's own name if it is one, otherwise that of its largest operand."""
     own = node.outputs[0].name
     given = [value for value in operands if value is not None]
-    if ":" not in own or not given:
+    automatic = ":" in own or own.startswith(node.op.name)
+    if not automatic or not given:
         return own
     return max(given, key=lambda value: math.prod(value.type.static_shape)).name

@@ -12,7 +12,7 @@ from kcompile.ir.ops import Clip, Log, LogSoftmax, Maximum, Minimum, Relu, Softm
 from kcompile.passes.constants import uniform_number
 from kcompile.passes.pattern import ANY, CONSTANT, Match, P, Refused, apply_rules, rule
 
-#: Up to here every integer is a float64, in which a clip keeps its limits.
+#: Below this every integer is a float64, in which a clip keeps its limits.
 _EXACT = 2**53
 
 
@@ -32,7 +32,7 @@ def _clip(match: Match, low: float, high: float) -> Value | None:
     if not low <= high:
         raise Refused(f"the interval [{low}, {high}] is empty")
     limits = [abs(number) for number in (low, high) if math.isfinite(number)]
-    if x.type.dtype.is_integer and max(limits, default=0) > _EXACT:
+    if x.type.dtype.is_integer and max(limits, default=0) >= _EXACT:
         raise Refused("a clip cannot hold integers this large")
     return match.emit(Clip(low, high), x)
 

@@ -121,7 +121,7 @@ class Match:
     def emit(
         self, op: Op, *operands: Value | None, name: str | None = None, source: str | None = None
     ) -> Value:
-        """The first result of `op`; it comes from the root's layer unless `source` says otherwise."""
+        """The first result of `op`, which comes from the root's layer if `source` is not given."""
         source = self.root.source if source is None else source
         return self.new.emit(op, *operands, name=name, source=source)[0]
 
@@ -201,8 +201,11 @@ def _rewrite(
     if type(node.op) not in by_root:
         return None
     results = new.keep(node, operands)
-    root = new.producer(results[0])
-    while root is not None:
+    for _ in range(MAX_ROUNDS):
+        root = new.producer(results[0])
+        # A node that is used already was made, and tried, earlier in the walk.
+        if root is None or any(map(new.num_uses, root.outputs)):
+            break
         value = _first_rewrite(root, new, by_root.get(type(root.op), ()), refusals)
         if value is None:
             break
@@ -211,7 +214,6 @@ def _rewrite(
         new.hold(value)
         new.sweep()
         new.release(value)
-        root = new.producer(value)
     return results
 
 

@@ -1,4 +1,4 @@
-"""Which passes run for a target, in which order, and why. Order is decided here and nowhere else."""
+"""Which passes run for a target, in which order, and why; decided here and nowhere else."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from kcompile.ir.errors import PassError, SpecError
 from kcompile.ir.graph import Graph, Role
 from kcompile.passes.bind_weights import bind_weights
+from kcompile.passes.decompose_batch_norm import decompose_batch_norm
 from kcompile.passes.eliminate_common_subexpressions import eliminate_common_subexpressions
 from kcompile.passes.eliminate_identities import eliminate_identities
 from kcompile.passes.fold_batch_norm import fold_batch_norm
@@ -53,9 +54,7 @@ class Step:
 Pipeline = tuple[Step, ...]
 
 #: The training step: XLA simplifies by itself, except where gradients and overflow are concerned.
-TRAINING: Pipeline = (
-    Step(fuse_softmax_crossentropy, "the loss of logits does not overflow, and its gradient is one"),
-)
+TRAINING: Pipeline = (Step(fuse_softmax_crossentropy, "the loss of logits does not overflow"),)
 
 #: `predict` by XLA, which folds and fuses by itself. Weights stay arguments: they change.
 INFERENCE: Pipeline = (
@@ -78,6 +77,7 @@ ONNX: Pipeline = (
     Step(fold_constants, "the arithmetic on weights that folding made: layout has less to look at"),
     Step(lay_out_channels_first, "onnx has no channels_last convolutions"),
     Step(push_transposes, "leaves one transpose at each edge"),
+    Step(decompose_batch_norm, "onnx normalizes axis 1; where that would cost a transpose"),
     Step(fold_constants, "the weights that layout transposed"),
     Step(merge_transposes, "transposes of single elements become reshapes"),
     Step(merge_reshapes, "which merge with the ones beside them"),

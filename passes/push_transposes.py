@@ -9,7 +9,7 @@ that only those stay that some op cannot do without.
 from __future__ import annotations
 
 from kcompile.ir.graph import Graph, Input, Node, Role, Value
-from kcompile.ir.ops import Constant, Transpose
+from kcompile.ir.ops import BatchNorm, Constant, Transpose
 from kcompile.passes.journal import record_change
 from kcompile.passes.permutations import (
     compose,
@@ -32,6 +32,7 @@ def push_transposes(graph: Graph) -> Graph:
     while True:
         before = best
         best = _fewer(best, rebuild(best, _push))
+        best = _fewer(best, rebuild(best, _push_all))
         for entry in best.inputs_with(Role.DATA):
             if entry.type.rank >= 3 and num_transposes(best) > 1:
                 best = _fewer(best, _push_from_entry(best, entry.name))
@@ -73,13 +74,21 @@ def _push_from_entry(graph: Graph, name: str) -> Graph:
 
 
 def _push(node: Node, operands: Operands, new: Rebuild) -> tuple[Value, ...] | None:
+    """As `_push_all`, but a batch normalization of axis 1 stays one: targets have no other."""
+    if isinstance(node.op, BatchNorm) and node.op.axis % node.output.type.rank == 1:
+        return _keep(node, operands, new)
+    return _push_all(node, operands, new)
+
+
+def _push_all(node: Node, operands: Operands, new: Rebuild) -> tuple[Value, ...] | None:
     if isinstance(node.op, Transpose):
         return _merge(node.op, operands, new, node.source)
     rule = RULES.get(type(node.op))
-    if rule is not None:
-        results = rule(node, operands, new)
-        if results is not None:
-            return results
+    results = rule(node, operands, new) if rule is not None else None
+    return _keep(node, operands, new) if results is None else results
+
+
+def _keep(node: Node, operands: Operands, new: Rebuild) -> tuple[Value, ...] | None:
     settled = tuple(_settle(value, new) if value is not None else None for value in operands)
     return new.keep(node, settled) if settled != operands else None
 

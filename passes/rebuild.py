@@ -251,7 +251,7 @@ def rebuild(
         enter(entry.value, new.input(entry) if replaced is None else replaced)
     new.sweep()
     for node in graph.nodes:
-        operands = tuple(values[v.name] if v is not None else None for v in node.inputs)
+        operands = tuple([values[v.name] if v is not None else None for v in node.inputs])
         for operand in operands:
             if operand is not None:
                 new.release(operand)
@@ -269,11 +269,11 @@ def rebuild(
 
 
 def _names(operands: Operands) -> tuple[str | None, ...]:
-    return tuple(value.name if value is not None else None for value in operands)
+    return tuple([value.name if value is not None else None for value in operands])
 
 
 def _types(operands: Operands) -> tuple[TensorType | None, ...]:
-    return tuple(value.type if value is not None else None for value in operands)
+    return tuple([value.type if value is not None else None for value in operands])
 
 
 def _infer(op: Op, operands: Operands) -> tuple[TensorType, ...]:
@@ -289,8 +289,8 @@ def _updates(entry: Input, updates: Sequence[Update]) -> bool:
 
 
 def _rename(node: Node, final: dict[str, str], named: Callable[[Value], Value]) -> Node:
-    values = (*node.inputs, *node.outputs)
-    if not any(value is not None and value.name in final for value in values):
-        return node
-    inputs = tuple(named(value) if value is not None else None for value in node.inputs)
-    return Node(node.op, inputs, tuple(map(named, node.outputs)), node.source)
+    for value in (*node.inputs, *node.outputs):
+        if value is not None and value.name in final:
+            inputs = tuple(named(v) if v is not None else None for v in node.inputs)
+            return Node(node.op, inputs, tuple(map(named, node.outputs)), node.source)
+    return node

@@ -45,8 +45,9 @@ def to_inference(graph: Graph) -> Graph:
                 op = BatchNorm(axis, epsilon)
                 record_change("freeze_batch_norm")
                 (y,) = new.emit(op, operands[0], *moving, *operands[1:], source=node.source)
-                # Whoever reads the batch's statistics still gets them.
-                return (y, *new.keep(node, operands)[1:])
+                # Whoever else reads the batch's statistics still gets them.
+                forced = BatchNormTraining(axis, epsilon, forced=True)
+                return (y, *new.keep(node, operands, forced)[1:])
         return None
 
     return rebuild(graph, transform, keep_updates=False)

@@ -53,9 +53,7 @@ def _is_single(value: Value) -> bool:
     return all(size == 1 for size in value.type.shape)
 
 
-def _untransposed(
-    value: Value, permutation: Permutation, new: Rebuild, source: str
-) -> Value:
+def _untransposed(value: Value, permutation: Permutation, new: Rebuild, source: str) -> Value:
     """x with `transpose(x, permutation) = value`, after value got leading axes of size 1."""
     if _is_single(value):
         return value
@@ -193,7 +191,11 @@ def _moved_attributes(node: Node, operands: Operands, new: Rebuild) -> tuple[Val
         case ops.Pad(widths, value):
             moved: Op = ops.Pad(_permute(widths, permutation), value)
         case ops.Slice(starts, limits, strides):
-            moved = ops.Slice(*(_permute(n, permutation) for n in (starts, limits, strides)))
+            moved = ops.Slice(
+                _permute(starts, permutation),
+                _permute(limits, permutation),
+                _permute(strides, permutation),
+            )
         case ops.BroadcastTo(shape) if len(shape) == base.type.rank:
             moved = ops.BroadcastTo(_permute(shape, permutation))
         case _:

@@ -1,4 +1,4 @@
-"""Seeding everything at once."""
+"""Seeding everything at once, and starting names afresh."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 
-from kcompile.ops import seeds
+from kcompile.ops import naming, seeds
 
 
 def set_random_seed(seed: int) -> None:
@@ -14,3 +14,8 @@ def set_random_seed(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     seeds.set_global_seed(seed)
+
+
+def clear_session() -> None:
+    """Start the numbering of automatic names again: the next dense layer is `dense`."""
+    naming.reset()

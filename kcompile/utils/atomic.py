@@ -1,0 +1,34 @@
+"""Files that appear whole or not at all. Every floor may use this: it imports nothing of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """A path to write to; when the block ends without an error the file is renamed to `path`.
+
+    The file is on the disk before it gets its name, so that `path` holds the old contents or the
+    new ones, whenever the process or the machine stops. After an error `path` is as it was and
+    nothing is left beside it.
+    """
+    path = Path(path)
+    # A neighbour of the final place, so that the rename is atomic. A folder, so that the file gets
+    # the permissions that any new file gets.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        part = Path(folder, path.name)
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a file, atomically."""
+    with replacing(path) as part:
+        part.write_bytes(data)

@@ -1,0 +1,275 @@
+"""What each layer of a model or graph makes and costs.
+
+One multiplication and one addition are two floating-point operations (FLOPs). Every element of an
+element-wise function is one, whatever the function; moving elements costs none. Symbolic sizes
+count as 1, so that numbers are for one sample.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kcompile.ir import ops
+from kcompile.ir.dims import Size, substitute, symbols_of
+from kcompile.ir.graph import Graph, Node, Role, Value
+from kcompile.ir.op import Op
+from kcompile.ir.types import TensorType
+from kcompile.layers.base import Layer
+from kcompile.models import Model
+from kcompile.ops.structure import leaves
+
+#: maximum, subtraction, exponential, sum and division (or logarithm), for each element.
+_SOFTMAX_FLOPS = 5
+
+
+@dataclass
+class LayerRow:
+    """One layer.
+
+    Attributes:
+        name: the layer's name; for a graph the path of the layer that nodes come from.
+        kind: the layer's class; for a graph the ops.
+        output_shapes: of each result; None for a size that is not a number yet.
+        num_parameters: elements of its weights; shared ones count where they are used first.
+        flops: floating-point operations for one sample.
+        output_bytes: size of the results for one sample.
+    """
+
+    name: str
+    kind: str
+    output_shapes: list[tuple[Any, ...]] = field(default_factory=list)
+    num_parameters: int = 0
+    flops: int = 0
+    output_bytes: int = 0
+
+
+def layer_table(source: Model | Graph) -> list[LayerRow]:
+    """A row for each layer: of a model at inference, or of a graph as it is."""
+    return _graph_rows(source) if isinstance(source, Graph) else _model_rows(source)
+
+
+def _model_rows(model: Model) -> list[LayerRow]:
+    graph = model.graph()
+    seen: set[Any] = set()
+    rows = []
+    for operation in _operations(model):
+        name = operation.name
+        inside = [n for n in graph.nodes if n.source == name or n.source.startswith(f"{name}/")]
+        own = [node for node in operation.nodes if node in _calls(model)] or operation.nodes[:1]
+        tensors = [t for node in own for t in leaves(node.outputs) if t is not None]
+        weights = [v for v in getattr(operation, "weights", []) if v not in seen]
+        seen.update(weights)
+        kind = type(operation).__name__ if isinstance(operation, Layer) else "function"
+        rows.append(
+            LayerRow(
+                name,
+                kind,
+                [tensor.shape for tensor in tensors],
+                sum(math.prod(variable.shape) for variable in weights),
+                sum(map(node_flops, inside)),
+                sum(num_bytes(tensor.type) for tensor in tensors),
+            )
+        )
+    return rows
+
+
+def _operations(model: Any) -> list[Any]:
+    """Layers and functions in order, inputs included."""
+    return list(model.functional.operations if hasattr(model, "functional") else model.operations)
+
+
+def _calls(model: Any) -> list[Any]:
+    return list(model.functional.call_nodes if hasattr(model, "functional") else model.call_nodes)
+
+
+def _graph_rows(graph: Graph) -> list[LayerRow]:
+    groups: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        if not isinstance(node.op, ops.Constant):
+            groups.setdefault(node.source, []).append(node)
+    weights = {entry.name for entry in graph.inputs_with(Role.PARAM, Role.STATE)}
+    seen: set[str] = set()
+    rows = []
+    for source, nodes in groups.items():
+        inside = {id(node) for node in nodes}
+        used = _used_outside(graph, inside)
+        results = [v for node in nodes for v in node.outputs if v.name in used]
+        row = LayerRow(source or "(no layer)", " ".join(node.op.name for node in nodes))
+        row.output_shapes = [_shape(value.type) for value in results]
+        row.output_bytes = sum(num_bytes(value.type) for value in results)
+        row.flops = sum(map(node_flops, nodes))
+        for value in (v for node in nodes for v in node.inputs if v is not None):
+            if value.name not in seen and (value.name in weights or _is_weight(graph, value)):
+                seen.add(value.name)
+                row.num_parameters += num_elements(value.type)
+        rows.append(row)
+    return rows
+
+
+def _is_weight(graph: Graph, value: Value) -> bool:
+    """Whether it is a constant that was a weight: floating-point numbers, more than one."""
+    node = graph.producers.get(value.name)
+    if node is None or not isinstance(node.op, ops.Constant):
+        return False
+    return value.type.dtype.is_floating and num_elements(value.type) > 1
+
+
+def _used_outside(graph: Graph, inside: set[int]) -> set[str]:
+    used = {output.value.name for output in graph.outputs}
+    used |= {update.value.name for update in graph.updates}
+    for node in graph.nodes:
+        if id(node) not in inside:
+            used |= {value.name for value in node.inputs if value is not None}
+    return used
+
+
+def _shape(type: TensorType) -> tuple[int | str, ...]:
+    return tuple(size if isinstance(size, int) else str(size) for size in type.shape)
+
+
+def _number(size: Size) -> int:
+    """A size for one sample: symbols are 1."""
+    if isinstance(size, int):
+        return size
+    return max(0, int(substitute(size, dict.fromkeys(symbols_of(size), 1))))
+
+
+def num_elements(type: TensorType) -> int:
+    """The number of elements for one sample."""
+    return math.prod(map(_number, type.shape))
+
+
+def num_bytes(type: TensorType) -> int:
+    """The size in bytes for one sample."""
+    return num_elements(type) * type.dtype.numpy.itemsize
+
+
+def node_flops(node: Node) -> int:
+    """Floating-point operations of a node for one sample."""
+    operands = [None if value is None else value.type for value in node.inputs]
+    return op_flops(node.op, operands, [value.type for value in node.outputs])
+
+
+Types = list[Any]
+
+
+@functools.singledispatch
+def op_flops(op: Op, operands: Types, results: Types) -> int:
+    """Floating-point operations of an op: by default one for each element of the first result."""
+    return num_elements(results[0])
+
+
+def _free(op: Op, operands: Types, results: Types) -> int:
+    return 0
+
+
+for _op in (
+    ops.BroadcastTo,
+    ops.Cast,
+    ops.Concatenate,
+    ops.Constant,
+    ops.DimSize,
+    ops.Gather,
+    ops.Iota,
+    ops.OneHot,
+    ops.Pad,
+    ops.RandomUniform,
+    ops.Reshape,
+    ops.Slice,
+    ops.Transpose,
+    ops.Where,
+):
+    op_flops.register(_op, _free)
+
+
+def _multiply_add(results: Types, terms: int, bias: Any) -> int:
+    """Sums of `terms` products for each element of the result, and the bias."""
+    return num_elements(results[0]) * (2 * terms + (0 if bias is None else 1))
+
+
+def _third(operands: Types) -> Any:
+    return operands[2] if len(operands) > 2 else None
+
+
+@op_flops.register
+def _(op: ops.Conv, operands: Types, results: Types) -> int:
+    kernel = operands[1].static_shape
+    channels = kernel[-2] if op.kernel_format == "spatial_input_output" else kernel[1]
+    terms = math.prod(op.window(kernel)) * channels
+    return _multiply_add(results, terms, _third(operands))
+
+
+@op_flops.register
+def _(op: ops.Linear, operands: Types, results: Types) -> int:
+    return _multiply_add(results, _number(operands[0].shape[-1]), _third(operands))
+
+
+@op_flops.register
+def _(op: ops.Matmul, operands: Types, results: Types) -> int:
+    return _multiply_add(results, _number(operands[0].shape[-1]), None)
+
+
+@op_flops.register(ops.MaxPool)
+@op_flops.register(ops.AveragePool)
+def _(op: Any, operands: Types, results: Types) -> int:
+    return num_elements(results[0]) * math.prod(op.window)
+
+
+@op_flops.register
+def _(op: ops.BatchNorm, operands: Types, results: Types) -> int:
+    # The statistics and weights are one factor and one term for each channel.
+    return 2 * num_elements(results[0])
+
+
+@op_flops.register
+def _(op: ops.BatchNormTraining, operands: Types, results: Types) -> int:
+    # A sum for the mean; a difference, a square and a sum for the variance; factor and term.
+    return 6 * num_elements(results[0])
+
+
+@op_flops.register(ops.Softmax)
+@op_flops.register(ops.LogSoftmax)
+def _(op: Any, operands: Types, results: Types) -> int:
+    return _SOFTMAX_FLOPS * num_elements(results[0])
+
+
+def _each_operand(op: Op, operands: Types, results: Types) -> int:
+    return num_elements(operands[0])
+
+
+for _op in (
+    ops.Argmax,
+    ops.Argmin,
+    ops.ReduceMax,
+    ops.ReduceMean,
+    ops.ReduceMin,
+    ops.ReduceProd,
+    ops.ReduceSum,
+):
+    op_flops.register(_op, _each_operand)
+
+
+def _crossentropy(op: Op, operands: Types, results: Types) -> int:
+    return (_SOFTMAX_FLOPS + 2) * num_elements(operands[1])
+
+
+for _op in (
+    ops.BinaryCrossentropy,
+    ops.CategoricalCrossentropy,
+    ops.SparseCategoricalCrossentropy,
+):
+    op_flops.register(_op, _crossentropy)
+
+
+def total(rows: Iterable[LayerRow]) -> LayerRow:
+    """The sums over rows."""
+    result = LayerRow("total", "")
+    for row in rows:
+        result.num_parameters += row.num_parameters
+        result.flops += row.flops
+        result.output_bytes += row.output_bytes
+    return result

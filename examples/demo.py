@@ -54,7 +54,7 @@ def load_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 def define() -> kcompile.Model:
     def block(x: object, filters: int) -> object:
         x = Conv2D(filters, 3, padding="same", use_bias=False)(x)
-        return ReLU()(BatchNormalization()(x))
+        return ReLU()(BatchNormalization(momentum=0.9)(x))
 
     image = Input((28, 28, 1), name="image")
     x = MaxPooling2D()(block(image, 16))
@@ -70,7 +70,7 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--epochs", type=int, default=8)
+    arguments.add_argument("--epochs", type=int, default=5)
     arguments.add_argument("--output", type=Path, default=Path("digits.onnx"))
     options = arguments.parse_args()
 

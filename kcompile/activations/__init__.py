@@ -103,6 +103,11 @@ def get(identifier: Any) -> Callable[..., Any]:
     )
 
 
+def is_named(activation: Any) -> bool:
+    """Whether it is one of these functions, which `get` finds by name."""
+    return any(function is activation for function in _FUNCTIONS.values())
+
+
 def serialize(activation: Callable[..., Any]) -> str:
     """The activation's name.
 

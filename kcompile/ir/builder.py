@@ -111,6 +111,11 @@ class Builder:
         """Make `value` the next value of the STATE input `state`; the last call counts."""
         self._updates[state.name] = Update(state, value)
 
+    @property
+    def has_updates(self) -> bool:
+        """Whether any state has a next value."""
+        return bool(self._updates)
+
     def updated(self, state: Value) -> Value:
         """The next value that `state` has so far, or `state` itself."""
         update = self._updates.get(state.name)

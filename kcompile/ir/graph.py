@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 
@@ -70,6 +70,8 @@ class Node:
     inputs: tuple[Value | None, ...]
     outputs: tuple[Value, ...]
     source: str = ""
+    #: Set by the verifier once the results are known to be what the op infers, which cannot change.
+    is_typed: bool = field(default=False, init=False, compare=False, repr=False)
 
     @property
     def output(self) -> Value:

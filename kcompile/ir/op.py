@@ -56,7 +56,7 @@ class Op:
         """The results, computed with NumPy. Attributes hold no symbols here (see `bind`)."""
         raise NotImplementedError(f"{type(self).__name__} has no reference")
 
-    @property
+    @functools.cached_property
     def symbols(self) -> frozenset[str]:
         """Names of the symbols in the attributes."""
         found: set[str] = set()

@@ -81,6 +81,13 @@ def _verify_node(
             raise VerifyError(f"the operand {value} {problem}", where=place)
     if loose := node.op.symbols - symbols:
         raise VerifyError(f"no input determines the symbol {min(loose)}", where=place)
+    if not node.is_typed:
+        _verify_types(node, place)
+    for value in node.outputs:
+        _define(value, where, defined)
+
+
+def _verify_types(node: Node, place: str) -> None:
     try:
         types = infer_types(node.op, tuple(v.type if v is not None else None for v in node.inputs))
     except ShapeError as error:
@@ -90,8 +97,7 @@ def _verify_node(
         raise VerifyError(
             f"the op infers {', '.join(map(str, types))}, the node says {found}", where=place
         )
-    for value in node.outputs:
-        _define(value, where, defined)
+    object.__setattr__(node, "is_typed", True)
 
 
 def _verify_outputs(graph: Graph, where: str, defined: dict[str, TensorType]) -> None:

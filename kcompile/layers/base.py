@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kcompile import initializers
-from kcompile.ir.errors import ShapeError, SpecError
+from kcompile.ir.errors import KCompileError, ShapeError, SpecError
 from kcompile.ir.types import DType
 from kcompile.layers import config as configs
 from kcompile.ops import seeds
@@ -257,16 +257,24 @@ class Layer:
         assert trace is not None
         args = tuple(map_leaves(_as_tensor, argument) for argument in args)
         with trace.builder.scope(self.name):
-            self._ensure_built(args, kwargs)
-            if self.autocast:
-                args = tuple(map_leaves(self._autocast, argument) for argument in args)
-            mode = _mode(trace, kwargs.get("training"))
-            if "training" in kwargs or self._takes_training:
-                kwargs = {**kwargs, "training": mode.training}
-            if not self._takes_training:
-                kwargs.pop("training", None)
-            with trace.in_mode(mode):
-                return self.call(*args, **kwargs)
+            try:
+                return self._call_in_scope(trace, args, kwargs)
+            except KCompileError as error:
+                if error.where is None:  # the innermost layer is the place
+                    error.where = f"layer '{trace.builder.source}'"
+                raise
+
+    def _call_in_scope(self, trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._ensure_built(args, kwargs)
+        if self.autocast:
+            args = tuple(map_leaves(self._autocast, argument) for argument in args)
+        mode = _mode(trace, kwargs.get("training"))
+        if "training" in kwargs or self._takes_training:
+            kwargs = {**kwargs, "training": mode.training}
+        if not self._takes_training:
+            kwargs.pop("training", None)
+        with trace.in_mode(mode):
+            return self.call(*args, **kwargs)
 
     @functools.cached_property
     def _call_parameters(self) -> Mapping[str, inspect.Parameter]:
@@ -296,6 +304,8 @@ class Layer:
             self.build(shapes[0] if shapes else None)
         self.build_shape = shapes[0] if shapes else None
         self.built = True
+        if not self._trainable:
+            self.trainable = False  # of layers made in build, too
 
     # Functional use
 
@@ -334,7 +344,7 @@ class Layer:
                     where=f"layer '{self.name}'",
                     hint="Keep it, or write get_config",
                 )
-            config[key] = configs.config_value(getattr(self, key), f"layer '{self.name}'")
+            config[key] = configs.config_value(getattr(self, key), f"layer '{self.name}': {key}")
         return config
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kcompile import activations
 from kcompile.ir.errors import SpecError
 from kcompile.ir.types import DType
 
@@ -15,7 +16,7 @@ def config_value(value: Any, where: str) -> Any:
     """`value` as JSON: names for functions, `{module, class_name, config}` for objects.
 
     Raises:
-        SpecError: it has no such form.
+        SpecError: it has no such form, as a function of one's own has not.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -25,9 +26,13 @@ def config_value(value: Any, where: str) -> Any:
         return {key: config_value(entry, where) for key, entry in value.items()}
     if hasattr(value, "get_config"):
         return serialized(value)
-    if callable(value) and hasattr(value, "__name__"):
-        return value.__name__
-    raise SpecError(f"cannot write {value!r} into a config", where=where)
+    if activations.is_named(value):
+        return activations.serialize(value)
+    raise SpecError(
+        f"{value!r} has no form in a config, and a file cannot hold it",
+        where=where,
+        hint="Use one of kcompile's own, or an object with get_config",
+    )
 
 
 def serialized(value: Any) -> dict[str, Any]:

@@ -137,6 +137,10 @@ class _Conv(Layer):
             y = ops.add(y, self.bias if channels_last else ops.reshape(self.bias, shape))
         return self.activation(y)
 
+    def get_config(self) -> dict[str, Any]:
+        # Keras writes it for convolutions even where there is none.
+        return {**super().get_config(), "activity_regularizer": self.activity_regularizer}
+
 
 class Conv1D(_Conv):
     """Convolution of `[N, T, C]` to `[N, T', filters]`."""

@@ -46,8 +46,15 @@ class _Pooling(Layer):
 class _MaxPooling(_Pooling):
     pool = staticmethod(ops.max_pool)
 
-    def __init__(self, pool_size: int | Sequence[int] = 2, *args: Any, **kwargs: Any) -> None:
-        super().__init__(pool_size, *args, **kwargs)
+    def __init__(
+        self,
+        pool_size: int | Sequence[int] = 2,
+        strides: int | Sequence[int] | None = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(pool_size, strides, padding, data_format, **kwargs)
 
 
 class _AveragePooling(_Pooling):

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import kcompile.ops as ops
 from kcompile.ir.errors import SpecError
+from kcompile.ir.types import DType
 from kcompile.losses.calling import one_graph
 from kcompile.ops.configs import argument_names
-from kcompile.ops.dtypes import computation_dtype
 from kcompile.ops.naming import automatic_name
 from kcompile.ops.structure import leaves, map_leaves
 from kcompile.ops.tensor import SymbolicTensor
@@ -146,6 +146,18 @@ class LossFunctionWrapper(Loss):
         )
 
 
+def computation_dtype(dtype: Any, where: str) -> str:
+    """The element type to compute in: float32 by default.
+
+    Raises:
+        SpecError: it is not a floating-point type.
+    """
+    element = DType.FLOAT32 if dtype is None else DType.of(dtype)
+    if not element.is_floating:
+        raise SpecError(f"computes in floating-point numbers, not in {element}", where=where)
+    return element.keras_name
+
+
 def check_reduction(reduction: Any, where: str) -> str | None:
     """The reduction, if it is one.
 
@@ -158,7 +170,7 @@ def check_reduction(reduction: Any, where: str) -> str | None:
             where=where,
             hint=f"Use one of {', '.join(map(repr, REDUCTIONS))}",
         )
-    return reduction  # type: ignore[no-any-return]
+    return reduction
 
 
 def to_same_rank(a: Any, b: Any, expand_rank_1: bool = True) -> tuple[Any, Any]:

@@ -24,7 +24,7 @@ def one_graph(method: Callable[..., R]) -> Callable[..., R]:
         if current_trace() is not None or has_keras_tensor(args, kwargs):
             return method(self, *args, **kwargs)
         bound = functools.partial(method, self)
-        return run_eagerly(method.__name__, bound, args, kwargs)  # type: ignore[no-any-return]
+        return run_eagerly(method.__name__, bound, args, kwargs)
 
     return run
 
@@ -36,6 +36,6 @@ def one_graph_function(function: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         if current_trace() is not None or has_keras_tensor(args, kwargs):
             return function(*args, **kwargs)
-        return run_eagerly(function.__name__, function, args, kwargs)  # type: ignore[no-any-return]
+        return run_eagerly(function.__name__, function, args, kwargs)
 
     return run

@@ -201,6 +201,33 @@ class Model(Layer):
         """Outputs for data; see `kcompile.training.trainer.Trainer.predict`."""
         return self.trainer.predict(*args, **kwargs)
 
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """One update; see `kcompile.training.trainer.Trainer.train_on_batch`."""
+        return self.trainer.train_on_batch(*args, **kwargs)
+
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Loss and metrics of one batch; see `kcompile.training.trainer.Trainer.test_on_batch`."""
+        return self.trainer.test_on_batch(*args, **kwargs)
+
+    def predict_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Outputs for one batch; see `kcompile.training.trainer.Trainer.predict_on_batch`."""
+        return self.trainer.predict_on_batch(*args, **kwargs)
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer that `compile` was given; None before."""
+        return self.trainer.optimizer
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The metrics, the loss's mean first; empty before the model has seen data."""
+        return list(self.trainer.metrics)
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of the metrics in logs, in the order of what `evaluate` returns."""
+        return list(self.trainer.metrics_names)
+
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
         """Write the weights to a `.weights.h5` file."""
         service("save_weights")(self, filepath, overwrite)

@@ -35,17 +35,15 @@ class Sequential(Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(trainable=trainable, name=name, **kwargs)
-        self._layers: list[Layer] = []
-        self._functional: Functional | None = None
         self.autocast = False
+        known: list[Layer] = []
         for layer in layers or ():
-            self._append(layer)
-        self._try_build()
+            known = self._with(known, layer)
+        self._set_layers(known)
 
     def add(self, layer: Any) -> None:
-        """Put a layer, or an Input, at the end."""
-        self._append(layer)
-        self._try_build()
+        """Put a layer, or an Input, at the end; the model stays as it was if it does not fit."""
+        self._set_layers(self._with(self._layers, layer))
 
     def pop(self) -> Layer:
         """Take the last layer off.
@@ -55,57 +53,60 @@ class Sequential(Model):
         """
         if not self._layers:
             raise SpecError("there is no layer to take off", where=f"model '{self.name}'")
-        layer = self._layers.pop()
-        self._functional = None
-        self._try_build()
-        return layer
+        *rest, last = self._layers
+        self._set_layers(rest)
+        return last
 
-    def _append(self, layer: Any) -> None:
+    def _with(self, layers: list[Layer], layer: Any) -> list[Layer]:
+        """The layers and one more; before the first one, the input that it describes."""
         where = f"model '{self.name}'"
         if isinstance(layer, KerasTensor):
             layer = layer.node.operation
         if not isinstance(layer, Layer):
             raise SpecError(f"takes layers, got {layer!r}", where=where)
-        if isinstance(layer, InputLayer) and self._layers:
-            raise SpecError("an Input can only come first", where=where)
-        if any(layer.name == known.name for known in self._layers):
+        if isinstance(layer, InputLayer):
+            if layers:
+                raise SpecError("an Input can only come first", where=where)
+            return [layer]
+        if any(layer.name == known.name for known in layers):
             raise SpecError(
                 f"two layers are named '{layer.name}'",
                 where=where,
                 hint="Layer names must be unique in a model",
             )
-        if not self._layers and not isinstance(layer, InputLayer):
-            first = first_input(layer)
-            if first is not None:
-                self._layers.append(first)
-        self._layers.append(layer)
-        self._functional = None
+        first = None if layers else first_input(layer)
+        return [*layers, layer] if first is None else [first, layer]
 
-    def _try_build(self) -> None:
-        if self._layers and isinstance(self._layers[0], InputLayer) and len(self._layers) > 1:
-            self._make_functional()
+    def _set_layers(self, layers: list[Layer]) -> None:
+        """Make these the model's layers, if they fit one another."""
+        if not self.trainable:
+            for layer in layers:
+                layer.trainable = False
+        self._functional = self._functional_of(layers)
+        self._layers = layers
+        self.built = self._functional is not None
 
-    def _make_functional(self) -> None:
-        tensor = first = self._layers[0].output
-        for layer in self._layers[1:]:
+    def _functional_of(self, layers: list[Layer]) -> Functional | None:
+        """The functional model of layers with an input in front; None without."""
+        if len(layers) < 2 or not isinstance(layers[0], InputLayer):
+            return None
+        tensor = first = layers[0].output
+        for layer in layers[1:]:
             try:
                 tensor = layer(tensor)
             except ShapeError as error:
                 raise error.located(f"model '{self.name}'") from None
-        self._functional = Functional(first, tensor, name=self.name)
-        self.built = True
+        return Functional(first, tensor, name=self.name)
 
     def build(self, input_shape: Any = None) -> None:
         """Make the weights for inputs of that shape, batch included."""
-        if self._functional is None and input_shape is not None:
-            if not self._layers:
-                raise SpecError("has no layers", where=f"model '{self.name}'")
-            if not isinstance(self._layers[0], InputLayer):
-                name = f"{self._layers[0].name}_input"
-                self._layers.insert(
-                    0, Input(batch_shape=tuple(input_shape), name=name).node.operation
-                )
-            self._make_functional()
+        if self._functional is not None or input_shape is None:
+            return
+        if not self.layers:
+            raise SpecError("has no layers", where=f"model '{self.name}'")
+        name = f"{self._layers[0].name}_input"
+        first = Input(batch_shape=tuple(input_shape), name=name).node.operation
+        self._set_layers([first, *self._layers])
 
     def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._functional is None:

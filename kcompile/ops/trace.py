@@ -273,7 +273,6 @@ def run_eagerly(
     kwargs: Any,
     *,
     training: bool = False,
-    convert: Callable[[Any], Any] = lambda array: array,
 ) -> Any:
     """What `function` returns for arrays: traced into a graph, which is run.
 
@@ -287,7 +286,7 @@ def run_eagerly(
     def replace(leaf: Any) -> Any:
         if not hasattr(leaf, "dtype") or isinstance(leaf, (Variable, TracedTensor)):
             return leaf
-        array = convert(_eager_array(leaf))
+        array = _eager_array(leaf)
         key = f"x{len(arrays)}"
         arrays[key] = array
         return trace.input(key, TensorType.of(array))
@@ -296,7 +295,7 @@ def run_eagerly(
         args, kwargs = map_leaves(replace, args), map_leaves(replace, kwargs)
         result = function(*args, **kwargs)
         flat = [trace.convert(leaf) for leaf in leaves(result) if leaf is not None]
-    if not flat:
+    if not flat and not trace.builder.has_updates:
         return result
     graph = trace.finish([(f"y{i}", tensor) for i, tensor in enumerate(flat)])
     for entry in graph.inputs_with(Role.PARAM, Role.STATE):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import kcompile.ops as ops
 from kcompile.ir.errors import SpecError
+from kcompile.ops import configs
 
 
 class Regularizer:
@@ -70,7 +72,7 @@ def l1_l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
 
 
 _CLASSES = {cls.__name__: cls for cls in (L1, L2, L1L2)}
-_NAMES: dict[str, Any] = {"l1": L1, "l2": L2, "l1_l2": l1_l2, "L1": L1, "L2": L2, "L1L2": L1L2}
+_FUNCTIONS: dict[str, Any] = {"l1": L1, "l2": L2, "l1_l2": l1_l2, **_CLASSES}
 
 
 def get(identifier: Any) -> Any:
@@ -81,27 +83,21 @@ def get(identifier: Any) -> Any:
     """
     if identifier is None or callable(identifier):
         return identifier
-    if isinstance(identifier, str) and identifier in _NAMES:
-        return _NAMES[identifier]()
-    if isinstance(identifier, dict) and identifier.get("class_name") in _CLASSES:
-        return _CLASSES[identifier["class_name"]](**identifier.get("config", {}))
+    if isinstance(identifier, str) and identifier in _FUNCTIONS:
+        return _FUNCTIONS[identifier]()
+    if isinstance(identifier, Mapping):
+        name, arguments = configs.open_envelope(identifier, "regularizer")
+        cls = configs.find_class(name, _CLASSES, "regularizer")
+        return configs.construct(cls, arguments, "regularizer")
     raise SpecError(
         f"{identifier!r} is not a regularizer",
-        hint=f"Use one of {', '.join(_NAMES)}, or a function of a weight",
+        hint=f"Use one of {', '.join(_FUNCTIONS)}, or a function of a weight",
     )
 
 
 def serialize(regularizer: Any) -> dict[str, Any]:
     """The config that `get` reads back."""
-    name = type(regularizer).__name__
-    if name not in _CLASSES:
-        raise SpecError(f"{regularizer!r} has no config")
-    return {
-        "module": "keras.regularizers",
-        "class_name": name,
-        "config": regularizer.get_config(),
-        "registered_name": None,
-    }
+    return configs.serialize(regularizer, "keras.regularizers", _CLASSES)
 
 
 deserialize = get

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +19,14 @@ from kcompile.ir.graph import Graph, Node, Role, Value
 from kcompile.ir.op import Op
 from kcompile.ir.types import TensorType
 from kcompile.layers.base import Layer
-from kcompile.models import Model
+from kcompile.models import Model, Sequential
 from kcompile.ops.structure import leaves
+from kcompile.ops.variable import Variable
 
 #: maximum, subtraction, exponential, sum and division (or logarithm), for each element.
 _SOFTMAX_FLOPS = 5
+#: The row of what is computed between layers.
+NO_LAYER = "(no layer)"
 
 
 @dataclass
@@ -54,36 +57,31 @@ def layer_table(source: Model | Graph) -> list[LayerRow]:
 
 def _model_rows(model: Model) -> list[LayerRow]:
     graph = model.graph()
-    seen: set[Any] = set()
+    structure: Any = model.functional if isinstance(model, Sequential) else model
+    calls = set(getattr(structure, "call_nodes", ()))
+    flops: dict[str, int] = {}
+    for graph_node in graph.nodes:
+        layer = graph_node.source.split("/")[0]
+        flops[layer] = flops.get(layer, 0) + node_flops(graph_node)
+    seen: set[Variable] = set()
     rows = []
-    for operation in _operations(model):
-        name = operation.name
-        inside = [n for n in graph.nodes if n.source == name or n.source.startswith(f"{name}/")]
-        own = [node for node in operation.nodes if node in _calls(model)] or operation.nodes[:1]
-        tensors = [t for node in own for t in leaves(node.outputs) if t is not None]
-        weights = [v for v in getattr(operation, "weights", []) if v not in seen]
+    for operation in getattr(structure, "operations", structure.layers):
+        nodes = [node for node in operation.nodes if node in calls] or operation.nodes[:1]
+        tensors = [t for node in nodes for t in leaves(node.outputs) if t is not None]
+        weights = [v for v in getattr(operation, "weights", ()) if v not in seen]
         seen.update(weights)
-        kind = type(operation).__name__ if isinstance(operation, Layer) else "function"
         rows.append(
             LayerRow(
-                name,
-                kind,
+                operation.name,
+                type(operation).__name__ if isinstance(operation, Layer) else "function",
                 [tensor.shape for tensor in tensors],
                 sum(math.prod(variable.shape) for variable in weights),
-                sum(map(node_flops, inside)),
+                flops.pop(operation.name, 0),
                 sum(num_bytes(tensor.type) for tensor in tensors),
             )
         )
-    return rows
-
-
-def _operations(model: Any) -> list[Any]:
-    """Layers and functions in order, inputs included."""
-    return list(model.functional.operations if hasattr(model, "functional") else model.operations)
-
-
-def _calls(model: Any) -> list[Any]:
-    return list(model.functional.call_nodes if hasattr(model, "functional") else model.call_nodes)
+    outside = sum(flops.values())
+    return [*rows, LayerRow(NO_LAYER, "functions", flops=outside)] if outside else rows
 
 
 def _graph_rows(graph: Graph) -> list[LayerRow]:
@@ -98,7 +96,7 @@ def _graph_rows(graph: Graph) -> list[LayerRow]:
         inside = {id(node) for node in nodes}
         used = _used_outside(graph, inside)
         results = [v for node in nodes for v in node.outputs if v.name in used]
-        row = LayerRow(source or "(no layer)", " ".join(node.op.name for node in nodes))
+        row = LayerRow(source or NO_LAYER, " ".join(node.op.name for node in nodes))
         row.output_shapes = [_shape(value.type) for value in results]
         row.output_bytes = sum(num_bytes(value.type) for value in results)
         row.flops = sum(map(node_flops, nodes))
@@ -163,11 +161,17 @@ def op_flops(op: Op, operands: Types, results: Types) -> int:
     return num_elements(results[0])
 
 
+def _register(function: Callable[[Any, Types, Types], int], *classes: type[Op]) -> None:
+    for cls in classes:
+        op_flops.register(cls, function)
+
+
 def _free(op: Op, operands: Types, results: Types) -> int:
     return 0
 
 
-for _op in (
+_register(
+    _free,
     ops.BroadcastTo,
     ops.Cast,
     ops.Concatenate,
@@ -182,8 +186,7 @@ for _op in (
     ops.Slice,
     ops.Transpose,
     ops.Where,
-):
-    op_flops.register(_op, _free)
+)
 
 
 def _multiply_add(results: Types, terms: int, bias: Any) -> int:
@@ -241,7 +244,8 @@ def _each_operand(op: Op, operands: Types, results: Types) -> int:
     return num_elements(operands[0])
 
 
-for _op in (
+_register(
+    _each_operand,
     ops.Argmax,
     ops.Argmin,
     ops.ReduceMax,
@@ -249,20 +253,19 @@ for _op in (
     ops.ReduceMin,
     ops.ReduceProd,
     ops.ReduceSum,
-):
-    op_flops.register(_op, _each_operand)
+)
 
 
 def _crossentropy(op: Op, operands: Types, results: Types) -> int:
     return (_SOFTMAX_FLOPS + 2) * num_elements(operands[1])
 
 
-for _op in (
+_register(
+    _crossentropy,
     ops.BinaryCrossentropy,
     ops.CategoricalCrossentropy,
     ops.SparseCategoricalCrossentropy,
-):
-    op_flops.register(_op, _crossentropy)
+)
 
 
 def total(rows: Iterable[LayerRow]) -> LayerRow:

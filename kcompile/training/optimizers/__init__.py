@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kcompile.ops import configs
 from kcompile.ir.errors import SpecError
+from kcompile.ops import configs
 from kcompile.training.optimizers import schedules
 from kcompile.training.optimizers.adam import Adam, Adamax, AdamW, Lamb, Nadam
 from kcompile.training.optimizers.adaptive import Adadelta, Adafactor, Adagrad, Ftrl, RMSprop

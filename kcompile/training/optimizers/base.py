@@ -10,8 +10,8 @@ from typing import Any, Self, TypeAlias, TypedDict
 
 import numpy as np
 
-from kcompile.ops import configs, naming
 from kcompile.ir.errors import SpecError
+from kcompile.ops import configs, naming
 from kcompile.training.optimizers import schedules
 from kcompile.training.optimizers.schedules import LearningRateSchedule
 

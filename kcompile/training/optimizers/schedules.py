@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from kcompile.ops import configs
 from kcompile.ir.errors import SpecError
+from kcompile.ops import configs
 
 # A restart falls on a whole step: log(x) / log(t) may come out this much below its whole number.
 _LOGARITHM_ERROR = 1e-9

@@ -1,0 +1,89 @@
+"""`kcompile inspect`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from rich import box
+from rich.table import Table
+
+from kcompile.cli.loading import load
+from kcompile.cli.running import print_json, show
+from kcompile.ir.graph import Graph
+from kcompile.ir.printer import print_graph
+from kcompile.models import Model
+from kcompile.passes.pipelines import INFERENCE, ONNX, TRAINING, LogEntry, run_pipeline
+from kcompile.utils.inspection import LayerRow, layer_table, total
+from kcompile.utils.summary import format_bytes
+
+_PIPELINES = {"inference": INFERENCE, "onnx": ONNX, "training": TRAINING}
+
+
+def inspect_file(
+    spec: Path,
+    weights: Path | None,
+    target: str | None,
+    after: str | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Show the graph of an architecture and its layers."""
+    model, _ = load(spec, weights, seed)
+    graph, log = _graph(model, target or ("onnx" if after else None), after)
+    rows = layer_table(graph if log else model)
+    text = print_graph(graph)
+    if not as_json:
+        show(text, _table(rows))
+        return
+    print_json(
+        {
+            "graph": text,
+            "nodes": len(graph.nodes),
+            "layers": [dataclasses.asdict(row) for row in rows],
+            "total": _totals(rows),
+            "passes": [entry.name for entry in log],
+        }
+    )
+
+
+def _graph(
+    model: Model, target: str | None, after: str | None
+) -> tuple[Graph, tuple[LogEntry, ...]]:
+    graph = model.graph(training=target == "training")
+    if target is None:
+        return graph, ()
+    arrays = {path: np.asarray(variable) for path, variable in model.named_weights().items()}
+    present = {entry.name for entry in graph.inputs}
+    arguments = {"weights": {path: array for path, array in arrays.items() if path in present}}
+    result = run_pipeline(graph, _PIPELINES[target], arguments=arguments, stop_after=after)
+    return result.graph, result.log
+
+
+def _totals(rows: list[LayerRow]) -> dict[str, int]:
+    sums = total(rows)
+    return {
+        "num_parameters": sums.num_parameters,
+        "flops": sums.flops,
+        "output_bytes": sums.output_bytes,
+    }
+
+
+def _table(rows: list[LayerRow]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("layer", overflow="fold")
+    table.add_column("type", overflow="fold")
+    table.add_column("output shape", overflow="fold")
+    for name in ("parameters", "FLOPs", "output memory"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in (*rows, total(rows)):
+        table.add_row(
+            row.name,
+            row.kind,
+            " ".join(f"[{', '.join(map(str, shape))}]" for shape in row.output_shapes),
+            f"{row.num_parameters:,}",
+            f"{row.flops:,}",
+            format_bytes(row.output_bytes),
+        )
+    return table

@@ -1,0 +1,239 @@
+"""Configs to models. Class names are looked up in closed tables; every key is read or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from kcompile.formats.arguments import check_layer_config, function_hints, require_type
+from kcompile.formats.calls import connect
+from kcompile.formats.functions import BY_CLASS, KerasFunction
+from kcompile.formats.place import (
+    Place,
+    locating,
+    require_dict,
+    require_keys,
+    require_known_keys,
+    require_list,
+    shorten,
+)
+from kcompile.layers import LAYERS, Layer
+from kcompile.models import Functional, Model, Sequential
+from kcompile.ops.dispatch import FUNCTIONS, FunctionOperation
+
+Config = dict[str, Any]
+
+#: The most layers of a model, those of models inside counted.
+MAX_LAYERS = 50_000
+#: The most bytes of all weights of a model: no file makes us allocate more.
+MAX_WEIGHT_BYTES = 2**34
+MAX_NAME = 512
+
+_MODELS: dict[str, type[Model]] = {
+    "Functional": Functional,
+    "Model": Functional,
+    "Sequential": Sequential,
+}
+_MODEL_MODULES = (
+    "keras",
+    "keras.models",
+    "keras.src.models.functional",
+    "keras.src.models.model",
+    "keras.src.models.sequential",
+)
+#: Of an object: `build_config` follows from the inputs, `compile_config` belongs to training.
+_ENVELOPE = ("module", "class_name", "config", "registered_name", "build_config", "compile_config")
+_IN_FUNCTIONAL = (*_ENVELOPE, "name", "inbound_nodes")
+
+
+def read_model(config: Any, place: Place) -> Model:
+    """The model that a config describes.
+
+    Raises:
+        FormatError: it is malformed, names an unknown class or holds an unread key.
+        SpecError: a layer does not take its arguments or inputs.
+    """
+    entry = require_dict(config, place)
+    _check_classes(entry, place)
+    if not _is_model(_find(entry)):
+        raise place.error(f"{shorten(entry['class_name'])} is a layer, not a model")
+    model = _read_model(entry, place)
+    _check_weight_bytes(model, place)
+    return model
+
+
+def _find(entry: Config) -> type[Layer] | KerasFunction | None:
+    """What an object's class name stands for; None if it is none of ours."""
+    module, name = entry["module"], entry["class_name"]
+    if entry.get("registered_name") not in (None, name):
+        return None
+    if module in _MODEL_MODULES and name in _MODELS:
+        return _MODELS[name]
+    if module == "keras.layers":
+        return LAYERS.get(name)
+    return BY_CLASS.get((module, name))
+
+
+def _is_model(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, Model)
+
+
+def _check_classes(entry: Config, place: Place) -> None:
+    """Check that every class in a model, at any depth, is known.
+
+    Raises:
+        FormatError: it names all those that are not, or the model has too many layers.
+    """
+    unknown = []
+    for count, (inner, inner_place) in enumerate(_walk(entry, place)):
+        if count > MAX_LAYERS:
+            raise place.error(f"it has more than {MAX_LAYERS} layers")
+        if _find(inner) is None:
+            label = ".".join(map(str, (inner["module"], inner["class_name"])))
+            unknown.append(f"{label} ({inner_place.of_layer.removeprefix(f'{place.file}: ')})")
+    if unknown:
+        raise place.error(
+            f"{'these classes are' if len(unknown) > 1 else 'this class is'} not known:"
+            f" {', '.join(unknown)}",
+            hint="Make the model in code with layers of your own, then load the weights",
+        )
+
+
+def _walk(entry: Config, place: Place) -> Iterator[tuple[Config, Place]]:
+    """Every object that stands for a layer, model or function, with its place."""
+    stack = [(entry, place)]
+    while stack:
+        inner, inner_place = stack.pop()
+        require_keys(inner, ("module", "class_name", "config"), inner_place)
+        for key in ("module", "class_name"):
+            if not isinstance(inner[key], str):
+                raise (inner_place / key).error(f"needs a string, got {shorten(inner[key])}")
+        require_dict(inner["config"], inner_place / "config")
+        yield inner, inner_place
+        if _is_model(_find(inner)):
+            layers = require_list(inner["config"].get("layers"), inner_place / "config.layers")
+            for index in reversed(range(len(layers))):
+                below = (inner_place / "config.layers")[index]
+                stack.append((require_dict(layers[index], below), below))
+
+
+def _read(entry: Config, place: Place) -> Any:
+    """The layer, model or function that an object stands for."""
+    found = _find(entry)
+    _read_name(entry["config"], place / "config")
+    if isinstance(found, KerasFunction):
+        return _read_function(found, entry["config"], place / "config")
+    if _is_model(found):
+        return _read_model(entry, place)
+    assert isinstance(found, type)
+    return _read_layer(found, entry["config"], place)
+
+
+def _read_name(config: Config, place: Place) -> str:
+    name = config.get("name")
+    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not name.isprintable():
+        raise (place / "name").error(f"needs a name, got {shorten(name)}")
+    return name
+
+
+def _read_layer(cls: type[Layer], config: Config, place: Place) -> Layer:
+    check_layer_config(cls, config, place / "config")
+    with locating({config["name"]: place}, place):
+        return cls.from_config(config)
+
+
+def _read_function(
+    function: KerasFunction, config: Config, place: Place
+) -> tuple[FunctionOperation, Config]:
+    """A function as a step, and those of its arguments that the config holds."""
+    known = ("name", *function.attributes, *function.inert)
+    require_known_keys(config, known, place)
+    require_keys(config, function.attributes, place)
+    hints = function_hints(FUNCTIONS[function.name])
+    for key in function.attributes:
+        require_type(config[key], hints[key], place / key)
+    for key, value in function.inert.items():
+        if config.get(key, value) != value:
+            raise (place / key).error(f"needs {value!r}, got {shorten(config[key])}")
+    attributes = {key: config[key] for key in function.attributes}
+    return FunctionOperation(function.name, config["name"]), attributes
+
+
+def _read_model(entry: Config, place: Place) -> Model:
+    config = entry["config"]
+    _read_name(config, place / "config")
+    require_known_keys(entry, _IN_FUNCTIONAL, place)
+    trainable = config.get("trainable", True)
+    if not isinstance(trainable, bool):
+        raise (place / "config.trainable").error(f"needs true or false, got {shorten(trainable)}")
+    if _find(entry) is Sequential:
+        return _read_sequential(config, trainable, place)
+    return _read_functional(config, trainable, place)
+
+
+def _read_sequential(config: Config, trainable: bool, place: Place) -> Sequential:
+    known = ("name", "trainable", "dtype", "layers", "build_input_shape")
+    require_known_keys(config, known, place / "config")
+    layers, places = [], {}
+    for index, entry in enumerate(config["layers"]):
+        below = (place / "config.layers")[index]
+        require_known_keys(entry, _ENVELOPE, below)
+        layer = _read(entry, below)
+        if not isinstance(layer, Layer):
+            raise below.error("a function cannot stand in a Sequential")
+        if layer.name in places:
+            raise below.error(f"two layers are named '{layer.name}'")
+        layers.append(layer)
+        places[layer.name] = below
+    shape = config.get("build_input_shape")
+    require_type(shape, list[int | None] | None, place / "config.build_input_shape")
+    with locating(places, place):
+        model = Sequential(
+            layers, trainable=trainable, name=config["name"], dtype=config.get("dtype")
+        )
+        if shape is not None and not model.built:
+            model.build(shape)
+    return model
+
+
+def _read_functional(config: Config, trainable: bool, place: Place) -> Functional:
+    known = ("name", "trainable", "layers", "input_layers", "output_layers")
+    require_known_keys(config, known, place / "config")
+    require_keys(config, ("layers", "input_layers", "output_layers"), place / "config")
+    operations: dict[str, Any] = {}
+    places = {}
+    for index, entry in enumerate(config["layers"]):
+        below = (place / "config.layers")[index]
+        require_known_keys(entry, _IN_FUNCTIONAL, below)
+        require_keys(entry, ("name", "inbound_nodes"), below)
+        operation = _read(entry, below)
+        name = entry["config"]["name"]
+        if entry["name"] != name:
+            raise (below / "name").error(f"is {shorten(entry['name'])}, and in the config '{name}'")
+        if name in operations:
+            raise below.error(f"two layers are named '{name}'")
+        operations[name] = operation
+        places[name] = below
+    nodes = {entry["name"]: entry["inbound_nodes"] for entry in config["layers"]}
+    inputs, outputs = connect(config, operations, nodes, places, place / "config")
+    with locating(places, place):
+        model = Functional(inputs, outputs, name=config["name"], trainable=trainable)
+    unused = set(operations) - {operation.name for operation in model.operations}
+    for name, below in places.items():
+        if name in unused:
+            raise below.error(f"no output depends on the layer '{name}'")
+    return model
+
+
+def _check_weight_bytes(model: Model, place: Place) -> None:
+    total = 0
+    for path, variable in model.named_weights().items():
+        # In Python's integers, which do not wrap around.
+        total += int(np.prod(variable.shape, dtype=object)) * variable.type.dtype.numpy.itemsize
+        if total > MAX_WEIGHT_BYTES:
+            raise place.error(
+                f"with the weight '{path}' {variable.type} the model needs {total} bytes; at most"
+                f" {MAX_WEIGHT_BYTES} are allocated for a file"
+            )

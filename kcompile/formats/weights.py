@@ -1,0 +1,191 @@
+"""Weights in Keras 3's `.weights.h5`.
+
+A layer's own weights are the datasets `0`, `1`, ... of its group `vars`. A model's layers are in
+the groups `layers/<class>`, `layers/<class>_1`, ...; the class's name is in snake case and counted
+in the order of `model.layers`. Layers in attributes of other layers are in groups of those names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kcompile.formats.hdf5 import open_datasets, read_dataset
+from kcompile.ir.errors import FormatError, SpecError
+from kcompile.ir.types import DType
+from kcompile.layers.base import Layer
+from kcompile.models import Functional, Model, Sequential
+from kcompile.ops.naming import snake_case
+from kcompile.ops.trace import unused_name
+from kcompile.ops.variable import Variable
+from kcompile.utils.atomic import replacing
+
+if TYPE_CHECKING:
+    import h5py
+
+SUFFIX = ".weights.h5"
+#: What a training run leaves in the file, and a model does not need.
+_NOT_OF_THE_MODEL = ("optimizer/",)
+#: How many wrong weights a message names.
+_NUM_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Group:
+    """The weights that a layer itself owns, and where they are in a file.
+
+    Attributes:
+        path: of the layer's group, `layers/dense`; empty for the model.
+        layer: the layer.
+        variables: its weights, in the order of the file.
+    """
+
+    path: str
+    layer: Layer
+    variables: tuple[Variable, ...]
+
+    @property
+    def variables_path(self) -> str:
+        return f"{self.path}/vars" if self.path else "vars"
+
+
+def save_weights(model: Model, filepath: str | Path, overwrite: bool = True) -> None:
+    """Write the weights of a model to a file, which appears whole or not at all.
+
+    Raises:
+        SpecError: the file's name is not of this format, or the model has no weights yet.
+        FormatError: the file is there, and is not to be overwritten.
+    """
+    import h5py
+
+    path = _checked_path(filepath)
+    groups = list(layer_groups(model))
+    if path.exists() and not overwrite:
+        raise FormatError("the file is there already", where=str(path), hint="Pass overwrite=True")
+    with replacing(path) as part, h5py.File(part, "w") as file:
+        for group in groups:
+            _write_group(file, group)
+
+
+def _write_group(file: h5py.File, group: Group) -> None:
+    own = file.create_group(group.variables_path)
+    own.attrs["name"] = group.layer.name
+    for index, variable in enumerate(group.variables):
+        if variable.type.dtype is DType.BFLOAT16:
+            raise SpecError("the format has no bfloat16", where=f"weight '{variable.path}'")
+        own.create_dataset(str(index), data=variable.numpy())
+
+
+def load_weights(model: Model, filepath: str | Path) -> None:
+    """Read the weights of a model from a file: all of them, or none if anything does not fit.
+
+    Raises:
+        SpecError: the file's name is not of this format, or the model has no weights yet.
+        FormatError: the file is malformed, or a weight is missing, surplus, NaN or of another
+            shape or element type.
+    """
+    path = _checked_path(filepath)
+    expected = {
+        f"{group.variables_path}/{index}": (group.layer, variable)
+        for group in layer_groups(model)
+        for index, variable in enumerate(group.variables)
+    }
+    arrays: dict[Variable, np.ndarray[Any, Any]] = {}
+    with open_datasets(path) as datasets:
+        kept = {
+            name: dataset
+            for name, dataset in datasets.items()
+            if not name.startswith(_NOT_OF_THE_MODEL)
+        }
+        _check_presence(expected, kept, path)
+        for name, (layer, variable) in expected.items():
+            weight = f"weight '{variable.name}' of layer '{layer.name}'"
+            where = f"{path.name}: {name} ({weight})"
+            arrays[variable] = read_dataset(kept[name], variable.type, where)
+    for variable, array in arrays.items():
+        variable.assign(array)
+
+
+def _check_presence(
+    expected: dict[str, tuple[Layer, Variable]], found: dict[str, Any], path: Path
+) -> None:
+    missing = [
+        f"{name} (weight '{variable.name}' {variable.type} of layer '{layer.name}')"
+        for name, (layer, variable) in expected.items()
+        if name not in found
+    ]
+    surplus = [name for name in found if name not in expected]
+    complaints = [
+        f"{what}: {', '.join(names[:_NUM_NAMED])}"
+        + (f" and {len(names) - _NUM_NAMED} more" if len(names) > _NUM_NAMED else "")
+        for what, names in (
+            ("the file lacks", missing),
+            ("the model has no place for", surplus),
+        )
+        if names
+    ]
+    if complaints:
+        raise FormatError(
+            "; ".join(complaints),
+            where=path.name,
+            hint="The weights are of another model, or of other layers in it",
+        )
+
+
+def _checked_path(filepath: str | Path) -> Path:
+    path = Path(filepath)
+    if not path.name.endswith(SUFFIX):
+        raise SpecError(
+            f"'{path.name}' does not end in {SUFFIX}",
+            where="weights",
+            hint="The ending tells the format",
+        )
+    return path
+
+
+def layer_groups(model: Model) -> Iterator[Group]:
+    """The group of each layer in a model, the model first; a shared layer once.
+
+    Raises:
+        SpecError: a layer's weights are not made yet.
+    """
+    yield from _groups(model, "", set())
+
+
+def _groups(layer: Layer, path: str, seen: set[Layer]) -> Iterator[Group]:
+    if layer in seen:
+        return
+    seen.add(layer)
+    if not layer.built:
+        raise SpecError(
+            "its weights are not made yet",
+            where=f"layer '{layer.name}'",
+            hint="Give the model an Input, or call it on data, first",
+        )
+    own = layer._own_variables
+    ordered = [v for v in own if v.is_trainable_when_unfrozen]
+    ordered += [v for v in own if not v.is_trainable_when_unfrozen]
+    yield Group(path, layer, tuple(ordered))
+    prefix = f"{path}/" if path else ""
+    if isinstance(layer, (Sequential, Functional)):
+        yield from _container(layer.layers, f"{prefix}layers", seen)
+        return
+    for key, value in sorted(vars(layer).items()):
+        if isinstance(value, Layer):
+            yield from _groups(value, f"{prefix}{key}", seen)
+        elif isinstance(value, (list, tuple, dict)) and key != "nodes":
+            yield from _container(value, f"{prefix}{key}", seen)
+
+
+def _container(entries: Any, path: str, seen: set[Layer]) -> Iterator[Group]:
+    """Groups of the layers in a list, tuple or dict, named by their classes."""
+    names: set[str] = set()
+    for entry in entries.values() if isinstance(entries, dict) else entries:
+        if isinstance(entry, Layer):
+            name = unused_name(snake_case(type(entry).__name__), names)
+            names.add(name)
+            yield from _groups(entry, f"{path}/{name}", seen)

@@ -34,8 +34,8 @@ SECTIONS = (
 )
 HEADER = """# Coverage
 
-Which public names of Keras 3.15 are in kcompile. This file is written by `docs/generate_coverage.py`
-and checked by the tests. A name under *missing* is not there: importing it is an `ImportError`, and
+Which public names of Keras 3.15 are in kcompile. `docs/generate_coverage.py` writes this file, and
+the tests check it. A name under *missing* is not there: importing it is an `ImportError`, and
 an argument that is not there raises `NotImplementedError`.
 
 Every layer listed as *here* trains on XLA and exports to ONNX.

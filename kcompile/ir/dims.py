@@ -1,9 +1,9 @@
 """Symbolic sizes: integer polynomials over named symbols, kept in one canonical form.
 
-A size is an `int` or a `Dim`. A `Dim` is a sum of monomials with integer coefficients; a monomial is a product of
-atoms, and an atom is a symbol (`batch`) or one of `FloorDiv`, `Maximum`, `Minimum` applied to sizes. Symbols stand for
-positive integers. Arithmetic that ends in a constant returns an `int`, so a `Dim` always has a symbol in it, and two
-sizes are equal when their canonical forms are.
+A size is an `int` or a `Dim`. A `Dim` is a sum of monomials with integer coefficients; a monomial is
+a product of atoms, and an atom is a symbol (`batch`), a quotient or an extremum of sizes. Symbols
+stand for positive integers. Arithmetic that ends in a constant returns an `int`, so a `Dim` has a
+symbol in it, and two sizes are equal when their canonical forms are.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Union
+from typing import TypeAlias
 
 from kcompile.ir.errors import ShapeError
 
@@ -52,7 +52,7 @@ class Extremum:
         return combine(*(substitute(operand, env) for operand in self.operands))
 
 
-Atom = Union[str, FloorDiv, Extremum]
+Atom: TypeAlias = "str | FloorDiv | Extremum"
 Monomial = tuple[tuple[Atom, int], ...]  # ((atom, power), ...) sorted by text; () is the constant
 Term = tuple[Monomial, int]
 
@@ -144,7 +144,7 @@ class Dim:
         return SYMBOL.match(self._text) is not None
 
 
-Size = Union[int, Dim]
+Size: TypeAlias = "int | Dim"
 
 
 def _atom_text(atom: Atom, in_product: bool) -> str:
@@ -256,7 +256,7 @@ def product(sizes: Iterable[Size]) -> Size:
 
 
 def divide_exactly(numerator: Size, denominator: Size) -> Size | None:
-    """`numerator / denominator` when it is exact as a polynomial by one monomial, otherwise None."""
+    """`numerator / denominator` where one monomial divides a polynomial exactly, else None."""
     divisor = _terms(denominator)
     if len(divisor) != 1:
         return 1 if numerator == denominator else None

@@ -202,7 +202,7 @@ def functional(function: Callable[[Any], Any]) -> Any:
         (lambda: functional(Mine(name="mine")), "layer 'mine': Mine is a class of yours"),
         (
             lambda: functional(kcompile.layers.Dense(2, activation=relu, name="d")),
-            "is not an activation with a name of its own",
+            "layer 'd': activation: ",
         ),
         (
             lambda: functional(
@@ -210,7 +210,7 @@ def functional(function: Callable[[Any], Any]) -> Any:
                     2, kernel_initializer=lambda shape, dtype, rng=None: None, name="d"
                 )
             ),
-            "layer 'd': kernel_initializer: .* a file cannot hold it",
+            "layer 'd': kernel_initializer: ",
         ),
         (lambda: functional(kcompile.ops.mish), "a file cannot hold ops.mish between layers"),
     ],

@@ -11,8 +11,8 @@ import pytest
 from keras.src.initializers.random_initializers import compute_fans as keras_fans
 
 from kcompile import initializers
-from kcompile.ops import seeds
 from kcompile.ir.errors import ShapeError, SpecError
+from kcompile.ops import seeds
 from kcompile.utils.random import set_random_seed
 
 SHAPES = [(), (5,), (3, 7), (2, 5, 7), (3, 3, 4, 8), (2, 3, 3, 4, 8), (1, 1), (0, 3)]

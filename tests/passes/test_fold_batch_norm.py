@@ -460,3 +460,18 @@ def test_two_in_a_row_fold_into_one_convolution() -> None:
     folded = fold_constants(fold_batch_norm(graph))
     assert [node.op.name for node in folded.nodes] == ["constant", "constant", "conv"]
     assert_same_numbers(graph, folded, tolerance=1e-5)
+
+
+def test_groups_with_several_outputs_each() -> None:
+    graph = graph_of("""
+        data %x : f32[batch,3,2]
+        %k : f32[1,1,6] = constant() {value=f32[1,1,6]<1.0, 2.0, 3.0, 4.0, 5.0, 6.0>}
+        %mean : f32[2] = constant() {value=f32[2]<0.5, -1.0>}
+        %variance : f32[2] = constant() {value=f32[2]<4.0, 0.25>}
+        %n : f32[batch,3,2] = batch_norm(%x, %mean, %variance)
+        %c : f32[batch,3,6] = conv(%n, %k) {strides=[1], padding="same", dilation=[1], groups=2}
+        output "c" = %c
+        """)
+    folded = fold_constants(fold_batch_norm(graph))
+    assert [node.op.name for node in folded.nodes] == ["constant", "constant", "conv"]
+    assert_same_numbers(graph, folded, tolerance=1e-5)

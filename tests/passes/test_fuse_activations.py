@@ -159,3 +159,15 @@ def test_relu_keeps_nan() -> None:
         """)
     x = np.array([np.nan, -np.inf, np.inf, -1], np.float32)
     assert_same_numbers(graph, fuse_activations(graph), arrays={"x": x})
+
+
+def test_not_where_a_limit_broadcasts() -> None:
+    text = """
+        data %x : f32[batch]
+        %low : f32[2,1] = constant() {value=f32[2,1]<-1.0, -1.0>}
+        %high : f32[] = constant() {value=f32[]<1.0>}
+        %a : f32[2,batch] = maximum(%x, %low)
+        %b : f32[2,batch] = minimum(%a, %high)
+        output "y" = %b
+        """
+    assert check_unchanged(fuse_activations, text) == []

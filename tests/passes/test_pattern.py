@@ -93,11 +93,15 @@ def test_constants_may_be_expressions_of_constants() -> None:
         param %w : f32[]
         {TWO}
         %four : f32[] = exp(%two)
+        %key : u32[2] = constant() {{value=u32[2]<1, 2>}}
+        %chance : f32[1] = random_uniform(%key) {{shape=[1], stream=1}}
         %a : f32[batch] = add(%four, %x)
         %b : f32[batch] = add(%a, %w)
-        output "y" = %b
+        %c : f32[batch] = add(%b, %chance)
+        output "y" = %c
         """)
-    assert ops_of(apply_rules(graph, [swap])) == ["constant", "exp", "multiply", "add"]
+    names = ["constant", "exp", "constant", "random_uniform", "multiply", "add", "add"]
+    assert ops_of(apply_rules(graph, [swap])) == names
 
 
 def test_guards_on_attributes_and_optional_operands() -> None:
@@ -167,3 +171,22 @@ def test_a_match_knows_what_it_is_asked_for() -> None:
         output "y" = %a
         """)
     assert apply_rules(graph, [ask]) is graph
+
+
+def test_a_node_that_is_used_is_not_rewritten_for_a_later_one_only() -> None:
+    @rule(P(Tanh, ANY("x")))
+    def drop(match: Match) -> Value:
+        """`tanh(x) = x`, for this test."""
+        return match.value("x")
+
+    graph = graph_of("""
+        data %x : f32[batch]
+        %a : f32[batch] = relu(%x)
+        %b : f32[batch] = relu(%a)
+        %c : f32[batch] = exp(%b)
+        %d : f32[batch] = relu(%a)
+        %e : f32[batch] = add(%c, %d)
+        output "y" = %e
+        """)
+    # While %d is still to come, %a has two uses; then %d is %b, and both are rewritten as one.
+    assert ops_of(apply_rules(graph, [once, drop])) == ["relu", "exp", "add"]

@@ -212,3 +212,16 @@ NOT_PUSHED = {
     *("constant", "dim_size", "iota", "random_uniform", "dropout"),
     *("gather", "linear", "matmul", "one_hot", "reshape", "transpose"),
 }
+
+
+def test_what_a_reduction_leaves_may_still_be_transposed() -> None:
+    graph = graph_of("""
+        data %x : f32[batch,2,4,5]
+        %t : f32[batch,4,5,2] = transpose(%x) {permutation=[0,2,3,1]}
+        %a : f32[batch,5,2] = reduce_max(%t) {axes=[1]}
+        %u : f32[batch,2,5] = transpose(%a) {permutation=[0,2,1]}
+        output "y" = %u
+        """)
+    pushed = push_transposes(graph)
+    assert [node.op.name for node in pushed.nodes] == ["reduce_max"]
+    assert_same_numbers(graph, pushed)

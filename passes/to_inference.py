@@ -77,7 +77,7 @@ def _find_statistics(graph: Graph) -> dict[str, _MovingStatistics]:
 
 
 def _statistics_in(graph: Graph, update: Update) -> Iterator[str]:
-    """Names of the means and variances of batches that the update is computed from.
+    """Names of the results of batch normalizations that the update is computed from.
 
     Looks no further back than batch normalizations, so not into the layers before them.
     """
@@ -90,10 +90,9 @@ def _statistics_in(graph: Graph, update: Update) -> Iterator[str]:
             continue
         seen.add(value.name)
         if isinstance(node.op, BatchNormTraining):
-            if value != node.outputs[0]:
-                yield value.name
-            continue
-        pending.extend(operand for operand in node.inputs if operand is not None)
+            yield value.name
+        else:
+            pending.extend(operand for operand in node.inputs if operand is not None)
 
 
 def _only_state(readers: dict[str, list[str]], node: Node, position: int, what: str) -> str:

@@ -1,7 +1,7 @@
 """Symbolic sizes: integer polynomials over named symbols, kept in one canonical form.
 
-A size is an `int` or a `Dim`. A `Dim` is a sum of monomials with integer coefficients; a monomial is
-a product of atoms, and an atom is a symbol (`batch`), a quotient or an extremum of sizes. Symbols
+A size is an `int` or a `Dim`. A `Dim` is a sum of monomials with integer coefficients; a monomial
+is a product of atoms; an atom is a symbol (`batch`), a quotient or an extremum of sizes. Symbols
 stand for positive integers. Arithmetic that ends in a constant returns an `int`, so a `Dim` has a
 symbol in it, and two sizes are equal when their canonical forms are.
 """

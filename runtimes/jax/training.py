@@ -1,8 +1,8 @@
 """Training and evaluation steps as XLA programs.
 
-A program runs many steps in one dispatch: the data lie on the device, each step gathers its rows by
-index, and the state is donated, so that it is updated in place. The number of steps of a dispatch is
-an argument, not part of the program: nothing is recompiled when it changes.
+A program runs many steps in one dispatch: the data lie on the device, each step gathers its rows
+by index, and the state is donated, so that it is updated in place. The number of steps of a
+dispatch is an argument, not part of the program: nothing is recompiled when it changes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ Array: TypeAlias = jax.Array
 Arrays: TypeAlias = dict[str, Array]
 
 LOSS = "loss"
-_COUNT = np.int32
+# Places in the array of numbers that a program takes.
+_SEED, _STEP, _BEGIN, _END, _FRESH = range(5)
 
 
 class State(NamedTuple):
@@ -34,29 +35,35 @@ class State(NamedTuple):
         params: the weights that are trained, by name.
         states: statistics and metrics, by name.
         slots: the optimizer's own state; None in evaluation.
-        num_steps: steps with a finite loss since the last reset, an int32 scalar.
     """
 
     params: Arrays
     states: Arrays
     slots: Any
-    num_steps: Array
 
 
 class Batches(NamedTuple):
-    """Which rows each step takes, and what else differs from step to step.
+    """What each step takes.
 
     Attributes:
-        indices: row numbers, int32 `[num_steps, batch]`.
-        rates: learning rates, float32 `[num_steps]`.
-        seed: first word of the random key; the second is the step's number.
-        first_step: number of the first step in all training, uint32.
+        indices: row numbers, int32 `[num_steps, batch]`; `[batch]` for `run_one`.
+        rates: learning rates, float32 `[num_steps]`; a scalar for `run_one`.
     """
 
     indices: Any
     rates: Any
-    seed: np.uint32
-    first_step: np.uint32
+
+
+class Logs(NamedTuple):
+    """What a program reports.
+
+    Attributes:
+        scalars: float32: the number of steps with a finite loss, then the results that are numbers.
+        arrays: the results that are not, by name.
+    """
+
+    scalars: Any
+    arrays: Arrays
 
 
 class Program:
@@ -85,13 +92,14 @@ class Program:
         self.state_names = [name for name in states if name in updated]
         self.frozen_names = [name for name in states if name not in updated]
         self.frozen_names += [] if trains else params
-        #: Convolution gradients in a loop are 10 to 75 times slower than outside on XLA's CPU backend.
+        #: On XLA's CPU backend, convolution gradients are 10 to 75 times slower in a loop.
         self.loops_well = not (trains and _on_cpu() and _has_convolution(graph))
-        self._initial = to_device(initial)
+        self.initial = to_device(initial)
         self._data_types = {e.name: e.type.dtype.numpy for e in graph.inputs_with(Role.DATA)}
         self._rng_names = _names(graph, Role.RNG)
         self._function, self._results = lower(graph), lower(results)
         self._result_names = [entry.name for entry in results.inputs]
+        self._scalar_names = [o.name for o in results.outputs if o.value.type.rank == 0]
         self._step = self._training_step if trains else self._evaluation_step
         self._loop = jax.jit(self._run_loop, donate_argnums=0)
         self._single = jax.jit(self._run_single, donate_argnums=0)
@@ -105,9 +113,10 @@ class Program:
         begin: int,
         end: int,
         *,
+        key: tuple[int, int],
         fresh: bool,
-    ) -> tuple[State, Arrays]:
-        """The steps from `begin` to `end` of `batches`: the state after them, and the logs.
+    ) -> tuple[State, dict[str, Any], int]:
+        """The steps from `begin` to `end` of `batches`.
 
         Args:
             state: donated; it must not be used again.
@@ -115,11 +124,15 @@ class Program:
             data: all rows, by name of the graph's input.
             batches: what each step takes.
             begin, end: which of the batches; their number may differ from call to call.
-            fresh: whether metrics and the count of steps start anew.
+            key: seed and number of the first of these steps, for random ops.
+            fresh: whether metrics start anew.
+
+        Returns:
+            The state after the steps, the logs, and the number of steps with a finite loss. Logs
+            and number have waited for the device.
         """
-        return self._loop(  # type: ignore[no-any-return]
-            state, frozen, self._initial, np.bool_(fresh), data, batches, _COUNT(begin), _COUNT(end)
-        )
+        numbers = _words(*key, begin, end, fresh)
+        return self._reported(self._loop(state, frozen, self.initial, data, batches, numbers))
 
     def run_one(
         self,
@@ -128,42 +141,57 @@ class Program:
         data: Mapping[str, Any],
         batch: Batches,
         *,
+        key: tuple[int, int],
         fresh: bool,
-    ) -> tuple[State, Arrays]:
-        """The same for one step, without a loop; `batch` has no axis of steps."""
-        return self._single(state, frozen, self._initial, np.bool_(fresh), data, batch)  # type: ignore[no-any-return]
+    ) -> tuple[State, dict[str, Any], int]:
+        """The same for one step, without a loop."""
+        numbers = _words(*key, 0, 1, fresh)
+        return self._reported(self._single(state, frozen, self.initial, data, batch, numbers))
+
+    def _reported(self, result: tuple[State, Logs]) -> tuple[State, dict[str, Any], int]:
+        state, logs = result
+        num_steps, *scalars = np.asarray(logs.scalars).tolist()
+        named = dict(zip(self._scalar_names, scalars, strict=True))
+        if logs.arrays:
+            named |= jax.device_get(logs.arrays)
+        return state, named, int(num_steps)
 
     def _run_single(
         self,
         state: State,
         frozen: Arrays,
         initial: Arrays,
-        fresh: Array,
         data: Arrays,
         batch: Batches,
-    ) -> tuple[State, Arrays]:
+        numbers: Array,
+    ) -> tuple[State, Logs]:
+        state = _restarted(state, initial, numbers[_FRESH] > 0)
         rows = self._gather(data, batch.indices)
-        state = _restarted(state, initial, fresh)
-        state = self._step(state, frozen, rows, batch.rates, _key(batch, 0))
-        return state, self._logs(state)
+        state, good = self._step(state, frozen, rows, batch.rates, numbers[:2], jnp.bool_(True))
+        return state, self._logs(state, good.astype(jnp.float32))
 
     def _run_loop(
         self,
         state: State,
         frozen: Arrays,
         initial: Arrays,
-        fresh: Array,
         data: Arrays,
         batches: Batches,
-        begin: Array,
-        end: Array,
-    ) -> tuple[State, Arrays]:
-        def body(number: Array, state: State) -> State:
-            rows = self._gather(data, batches.indices[number])
-            return self._step(state, frozen, rows, batches.rates[number], _key(batches, number))
+        numbers: Array,
+    ) -> tuple[State, Logs]:
+        begin, end = (numbers[i].astype(jnp.int32) for i in (_BEGIN, _END))
 
-        state = lax.fori_loop(begin, end, body, _restarted(state, initial, fresh))
-        return state, self._logs(state)
+        def body(number: Array, carry: tuple[State, Array, Array]) -> tuple[State, Array, Array]:
+            state, good, num_steps = carry
+            rows = self._gather(data, batches.indices[number])
+            step = numbers[_STEP] + (number - begin).astype(jnp.uint32)
+            key = jnp.stack([numbers[_SEED], step])
+            state, good = self._step(state, frozen, rows, batches.rates[number], key, good)
+            return state, good, num_steps + good.astype(jnp.float32)
+
+        carry = (_restarted(state, initial, numbers[_FRESH] > 0), jnp.bool_(True), jnp.float32(0))
+        state, _, num_steps = lax.fori_loop(begin, end, body, carry)
+        return state, self._logs(state, num_steps)
 
     def _gather(self, data: Arrays, indices: Array) -> Arrays:
         """The rows, in the types that the graph takes."""
@@ -180,17 +208,17 @@ class Program:
         return outputs[LOSS], {**states, **updates}
 
     def _evaluation_step(
-        self, state: State, frozen: Arrays, rows: Arrays, rate: Array, key: Array
-    ) -> State:
+        self, state: State, frozen: Arrays, rows: Arrays, rate: Array, key: Array, good: Array
+    ) -> tuple[State, Array]:
         _, states = self._evaluate(state.params, state.states, frozen, rows, key)
-        return state._replace(states=states, num_steps=state.num_steps + 1)
+        return state._replace(states=states), good
 
     def _training_step(
-        self, state: State, frozen: Arrays, rows: Arrays, rate: Array, key: Array
-    ) -> State:
+        self, state: State, frozen: Arrays, rows: Arrays, rate: Array, key: Array, good: Array
+    ) -> tuple[State, Array]:
         """The state after one step, or the same state when the loss is not finite.
 
-        Once it was not, `num_steps` lags behind, and later steps change nothing either.
+        `good` says whether the losses so far were finite; once one was not, nothing changes.
         """
 
         def loss_of(params: Arrays) -> tuple[Array, Arrays]:
@@ -200,18 +228,14 @@ class Program:
         updates, slots = self.transformation.update(
             gradients, state.slots, state.params, learning_rate=rate
         )
-        params = apply_updates(state.params, updates)
-        good = jnp.isfinite(loss)
-        new = State(params, states, slots, state.num_steps + 1)
-        return jax.tree.map(lambda after, before: jnp.where(good, after, before), new, state)  # type: ignore[no-any-return]
+        new = State(apply_updates(state.params, updates), states, slots)
+        good = good & jnp.isfinite(loss)
+        return jax.tree.map(lambda after, before: jnp.where(good, after, before), new, state), good
 
-    def _logs(self, state: State) -> Arrays:
-        logs, _ = self._results({name: state.states[name] for name in self._result_names})
-        return {**logs, NUM_STEPS: state.num_steps}
-
-
-#: Key of the logs under which the number of finite steps is.
-NUM_STEPS = "/num_steps"
+    def _logs(self, state: State, num_steps: Array) -> Logs:
+        results, _ = self._results({name: state.states[name] for name in self._result_names})
+        scalars = [results.pop(name).astype(jnp.float32) for name in self._scalar_names]
+        return Logs(jnp.stack([num_steps, *scalars]), results)
 
 
 class Predictor:
@@ -224,11 +248,9 @@ class Predictor:
         self._data_types = {e.name: e.type.dtype.numpy for e in graph.inputs_with(Role.DATA)}
         self._function = jax.jit(self._run)
 
-    def run(
-        self, weights: Arrays, rows: Mapping[str, Any], seed: np.uint32, number: int
-    ) -> list[Array]:
+    def run(self, weights: Arrays, rows: Mapping[str, Any], seed: int, number: int) -> list[Array]:
         """The outputs in order, still on the device."""
-        return self._function(weights, dict(rows), np.array([seed, number], np.uint32))  # type: ignore[no-any-return]
+        return self._function(weights, dict(rows), _words(seed, number))
 
     def _run(self, weights: Arrays, rows: Arrays, key: Array) -> list[Array]:
         rows = {name: array.astype(self._data_types[name]) for name, array in rows.items()}
@@ -238,17 +260,17 @@ class Predictor:
 
 def to_device(arrays: Mapping[str, Any]) -> Arrays:
     """The arrays on the device."""
-    return {name: jnp.asarray(array) for name, array in arrays.items()}
+    return {name: jax.device_put(array) for name, array in arrays.items()}
 
 
 def copied(arrays: Mapping[str, Any]) -> Arrays:
     """Copies on the device, which nobody else holds and which may be donated."""
-    return {name: jnp.array(array, copy=True) for name, array in arrays.items()}
+    return {name: jax.device_put(array, may_alias=False) for name, array in arrays.items()}
 
 
-def copied_tree(tree: Any) -> Any:
-    """The same for any structure of arrays."""
-    return jax.tree.map(lambda array: jnp.array(array, copy=True), tree)
+def initialize(transformation: Any, params: Arrays) -> Any:
+    """The optimizer's state before the first update."""
+    return jax.jit(transformation.init)(params)
 
 
 def on_host(arrays: Any) -> Any:
@@ -256,24 +278,18 @@ def on_host(arrays: Any) -> Any:
     return jax.device_get(arrays)
 
 
-def start(params: Arrays, states: Arrays, slots: Any) -> State:
-    """A state before its first step."""
-    return State(params, states, slots, jnp.zeros((), _COUNT))
-
-
 def _restarted(state: State, initial: Arrays, fresh: Array) -> State:
-    """The state with metrics and the count of steps at their start, if `fresh`."""
+    """The state with metrics at their start, if `fresh`."""
     states = {
         name: jnp.where(fresh, initial[name], array) if name in initial else array
         for name, array in state.states.items()
     }
-    zero = jnp.zeros_like(state.num_steps)
-    return state._replace(states=states, num_steps=jnp.where(fresh, zero, state.num_steps))
+    return state._replace(states=states)
 
 
-def _key(batches: Batches, number: Any) -> Array:
-    step = jnp.asarray(batches.first_step, jnp.uint32) + jnp.asarray(number, jnp.uint32)
-    return jnp.stack([jnp.asarray(batches.seed, jnp.uint32), step])
+def _words(*numbers: int) -> np.ndarray[Any, Any]:
+    """The numbers as one array: each argument of a dispatch costs time."""
+    return np.array([number % 2**32 for number in numbers], np.uint32)
 
 
 def _names(graph: Graph, role: Role) -> list[str]:

@@ -126,6 +126,10 @@ class Functional(Model):
             (name, tensor.type) for name, tensor in zip(self.input_names, self._inputs, strict=True)
         ]
 
+    def output_types(self) -> list[tuple[str, TensorType]]:
+        types = [tensor.type for tensor in self._outputs]
+        return list(zip(self.output_names, types, strict=True))
+
     def call(self, inputs: Any, training: bool = False) -> Any:
         flat = self._flatten_inputs(inputs)
         return pack_like(self._output_example, self._replay(flat))

@@ -94,6 +94,11 @@ class Model(Layer):
         if input_shape is not None:
             self(_inputs_of_shape(input_shape))
 
+    def build_for(self, data: Any) -> None:
+        """Make the weights, if there are none yet, for inputs like the arrays in `data`."""
+        if not self.built:
+            self(map_leaves(_open_batch, data))
+
     def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not self.built:
             self._example = map_leaves(_open_batch, args[0])
@@ -129,6 +134,18 @@ class Model(Layer):
         else:
             names = [f"inputs_{index}" for index in range(len(tensors))]
         return [(name, tensor.type) for name, tensor in zip(names, tensors, strict=True)]
+
+    @property
+    def input_names(self) -> list[str]:
+        return [name for name, _ in self.input_types()]
+
+    @property
+    def output_names(self) -> list[str]:
+        return [name for name, _ in self.output_types()]
+
+    def output_types(self) -> list[tuple[str, TensorType]]:
+        """Name and type of each output, in the order of the leaves of `output_structure`."""
+        return [(output.name, output.value.type) for output in self.graph().outputs]
 
     @property
     def output_structure(self) -> Any:
@@ -261,5 +278,7 @@ def _inputs_of_shape(shape: Any) -> Any:
 
 
 def _open_batch(leaf: Any) -> Any:
-    """An input like `leaf`, for a batch of any size."""
-    return Input(batch_shape=(None, *leaf.shape[1:]), dtype=leaf.dtype, name="inputs")
+    """An input like the tensor or array `leaf`, for a batch of any size; 64 bits become 32."""
+    narrow = {"float64": "float32", "int64": "int32"}
+    dtype = narrow.get(str(leaf.dtype), leaf.dtype)
+    return Input(batch_shape=(None, *leaf.shape[1:]), dtype=dtype, name="inputs")

@@ -172,6 +172,9 @@ class Sequential(Model):
     def input_types(self) -> list[tuple[str, TensorType]]:
         return self.functional.input_types()
 
+    def output_types(self) -> list[tuple[str, TensorType]]:
+        return self.functional.output_types()
+
     def call(self, inputs: Any, training: bool = False) -> Any:
         return self.functional.call(inputs, training)
 

@@ -66,7 +66,7 @@ class Trace:
         self.losses: list[TracedTensor] = []
         self.variables: dict[str, Variable] = {}
         self._names = dict(names or {})
-        self._streams: set[int] = set()
+        self._num_streams = 0
 
     @contextlib.contextmanager
     def active(self) -> Iterator[Trace]:
@@ -95,14 +95,12 @@ class Trace:
         return self.builder.input(RNG_NAME, _RNG_TYPE, Role.RNG)
 
     def stream(self, seed: int | None = None) -> int:
-        """A number for a random op here: by layer path, seed and count, the same in every trace."""
-        for count in range(2**16):
-            text = f"{self.builder.source}:{seed}:{count}"
-            stream = zlib.crc32(text.encode())
-            if stream not in self._streams:
-                self._streams.add(stream)
-                return stream
-        raise SpecError("a layer has too many random ops", where=f"layer '{self.builder.source}'")
+        """A number for a random op here: its position among the model's random ops, and the seed.
+
+        Training and inference number them alike, and so does the same model built again.
+        """
+        self._num_streams += 1
+        return zlib.crc32(f"{self._num_streams}:{seed}".encode())
 
     def read(self, variable: Variable) -> TracedTensor:
         """The value that `variable` has at this point."""

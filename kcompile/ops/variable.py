@@ -45,6 +45,7 @@ class Variable(TensorOperators):
         self._make = make
         self.make_from_stream = make_from_stream
         self._value: Any = None
+        self._lent_read: Callable[[], Any] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -71,9 +72,24 @@ class Variable(TensorOperators):
     @property
     def array(self) -> Any:
         """The array, also inside a trace."""
+        if self._value is None and self._lent_read is not None:
+            return self._lent_read()
         if self._value is None:
             self._value = self._checked(self._make())
         return self._value
+
+    def lend(self, read: Callable[[], Any]) -> None:
+        """Let a running program hold the value: until `give_back`, reading calls `read`."""
+        self._lent_read, self._value = read, None
+
+    def take_assigned(self) -> Any:
+        """What was assigned to a lent variable and not taken yet; None if nothing was."""
+        assigned, self._value = self._value, None
+        return assigned
+
+    def give_back(self, value: Any) -> None:
+        """End lending, with the value that the program ended with."""
+        self._lent_read, self._value = None, self._checked(value)
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """The array as NumPy's."""

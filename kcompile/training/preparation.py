@@ -51,9 +51,8 @@ def prepare_inputs(model: Any, x: Any, where: str) -> tuple[DataSet, dict[str, i
     """The inputs alone; a sequential model without an Input makes its weights for them."""
     if x is None:
         raise DataError("there are no data", where=where, hint="Give x")
-    if not model.built and not isinstance(x, Mapping):
-        shape = datasets.as_array(datasets.only(x), f"{where}: x").shape
-        model.build((None, *shape[1:]))
+    if not model.built:
+        model.build_for(_arrays(datasets.only(x), f"{where}: x"))
     types = dict(model.input_types())
     given = datasets.assign_names(_by_input_name(model, x), list(types), "input", "x")
     sizes: dict[str, int] = {}
@@ -86,10 +85,21 @@ def _target(name: str, where: str) -> str:
     return f"{where}: target of output '{name}'"
 
 
+def _arrays(x: Any, where: str) -> Any:
+    """x with arrays in the place of what can be one; a list of arrays is several inputs."""
+    if isinstance(x, Mapping):
+        return {key: datasets.as_array(value, where) for key, value in x.items()}
+    if isinstance(x, (list, tuple)) and all(hasattr(entry, "shape") for entry in x):
+        return [datasets.as_array(value, where) for value in x]
+    return datasets.as_array(x, where)
+
+
 def _by_input_name(model: Any, x: Any) -> Any:
     """A dict by the keys of the model's own dict of inputs, as one by input names."""
-    structure = getattr(model, "input_structure", None)
-    if isinstance(structure, dict) and isinstance(x, Mapping) and set(x) == set(structure):
+    structure = model.input_structure
+    if not isinstance(structure, dict) or not isinstance(x, Mapping):
+        return x
+    if set(x) == set(structure) != set(model.input_names):
         return {structure[key].node.operation.name: value for key, value in x.items()}
     return x
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kcompile.ir.dims import Size
+from kcompile.ir.dims import Dim, Size
 from kcompile.ir.errors import SpecError
 from kcompile.ir.graph import Graph
 from kcompile.ir.types import DType, TensorType
@@ -65,8 +65,10 @@ def make_objective(model: Any, settings: Settings, data: DataSet) -> Objective:
 
 def output_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
     """The shape of each output by name, None for sizes that are not numbers."""
-    tensors = zip(model.output_names, model.outputs, strict=True)
-    return {name: tensor.shape for name, tensor in tensors}
+    return {
+        name: tuple(None if isinstance(size, Dim) else size for size in type.shape)
+        for name, type in model.output_types()
+    }
 
 
 def step_graph(

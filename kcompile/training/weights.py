@@ -25,34 +25,19 @@ class BorrowedWeights:
         self._variables = dict(variables)
         self._copy = xla.copied
         self.arrays = xla.copied({name: v.array for name, v in variables.items()})
-        self._makers = {name: v._make for name, v in variables.items()}
-        self._read: dict[str, Any] = {}
         for name, variable in self._variables.items():
-            variable._make = self._reader(name)
-            variable._value = None
+            variable.lend(self._reader(name))
 
     def assigned(self) -> dict[str, Any]:
         """Copies of what was assigned to variables since the last call."""
-        changed = {}
-        for name, variable in self._variables.items():
-            if variable._value is None:
-                continue
-            if variable._value is not self._read.get(name):
-                changed[name] = variable._value
-            variable._value = None
-        self._read.clear()
-        return self._copy(changed)
+        taken = {name: variable.take_assigned() for name, variable in self._variables.items()}
+        return self._copy({name: array for name, array in taken.items() if array is not None})
 
     def give_back(self) -> None:
         """Let the variables have the present values; no program may use them any more."""
-        changed = self.assigned()
+        present = {**self.arrays, **self.assigned()}
         for name, variable in self._variables.items():
-            variable._make = self._makers[name]
-            variable._value = changed.get(name, self.arrays[name])
+            variable.give_back(present[name])
 
     def _reader(self, name: str) -> Any:
-        def read() -> Any:
-            self._read[name] = self._copy({name: self.arrays[name]})[name]
-            return self._read[name]
-
-        return read
+        return lambda: self._copy({name: self.arrays[name]})[name]

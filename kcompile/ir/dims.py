@@ -52,7 +52,7 @@ class Extremum:
         return combine(*(substitute(operand, env) for operand in self.operands))
 
 
-Atom: TypeAlias = "str | FloorDiv | Extremum"
+Atom: TypeAlias = str | FloorDiv | Extremum
 Monomial = tuple[tuple[Atom, int], ...]  # ((atom, power), ...) sorted by text; () is the constant
 Term = tuple[Monomial, int]
 
@@ -144,7 +144,7 @@ class Dim:
         return SYMBOL.match(self._text) is not None
 
 
-Size: TypeAlias = "int | Dim"
+Size: TypeAlias = int | Dim
 
 
 def _atom_text(atom: Atom, in_product: bool) -> str:

@@ -47,18 +47,23 @@ class Executable:
         self.log = log
         self._run = run
         self._data = data
+        #: Keys of a dict of inputs, and the names of these inputs.
+        self.input_names: dict[str, str] = {}
 
     def run(self, inputs: Any) -> dict[str, np.ndarray[Any, Any]]:
         """The outputs by name.
 
         Args:
-            inputs: an array, a sequence of arrays, or arrays by input name.
+            inputs: an array, a sequence of arrays, or arrays by input name; for a model that was
+                defined with a dict of inputs also by its keys.
 
         Raises:
             DataError: they do not fit the inputs.
         """
         if not isinstance(inputs, (Mapping, list, tuple)):
             inputs = [inputs]
+        if isinstance(inputs, Mapping) and set(inputs) == set(self.input_names):
+            inputs = {self.input_names[key]: array for key, array in inputs.items()}
         return self._run(inputs)
 
     def to_bytes(self) -> bytes:
@@ -118,8 +123,16 @@ def compile(
         raise SpecError(f"{target!r} is not a target", hint=f"Use one of {', '.join(TARGETS)}")
     graph = model if isinstance(model, Graph) else model.graph(training=False)
     arrays = _weights(model, graph, weights)
-    make = _compile_onnx if target == "onnx" else _compile_graph
-    executable = make(target, graph, arrays, opset, sizes, passes, verify)
+    if target == "onnx":
+        executable = _compile_onnx(graph, arrays, opset, sizes, passes, verify)
+    elif opset is not None:
+        raise SpecError(f"the target '{target}' has no opset")
+    else:
+        executable = _compile_graph(target, graph, arrays, sizes, passes)
+    if not isinstance(model, Graph) and isinstance(model.input_structure, dict):
+        executable.input_names = dict(
+            zip(sorted(model.input_structure), model.input_names, strict=True)
+        )
     if path is not None:
         executable.save(path)
     return executable
@@ -171,16 +184,12 @@ def _compile_graph(
     target: str,
     graph: Graph,
     arrays: dict[str, Any],
-    opset: int | None,
     sizes: Mapping[str, int] | None,
     passes: Sequence[Insertion],
-    verify: bool,
 ) -> Executable:
     """For a runtime that runs our graphs as they are."""
     from kcompile.passes.pipelines import INFERENCE, run_pipeline
 
-    if opset is not None:
-        raise SpecError(f"the target '{target}' has no opset")
     result = run_pipeline(graph, INFERENCE, arguments={"sizes": sizes}, extra=passes)
     names = {entry.name for entry in result.graph.inputs}
     kept = {name: array for name, array in arrays.items() if name in names}
@@ -197,7 +206,6 @@ def _compile_graph(
 
 
 def _compile_onnx(
-    target: str,
     graph: Graph,
     arrays: dict[str, Any],
     opset: int | None,
@@ -205,6 +213,7 @@ def _compile_onnx(
     passes: Sequence[Insertion],
     verify: bool,
 ) -> Executable:
+    """For onnxruntime: the file, and what it was held against."""
     from kcompile import __version__
     from kcompile.passes.bind_weights import bind_weights
     from kcompile.passes.pipelines import ONNX, run_pipeline
@@ -221,27 +230,24 @@ def _compile_onnx(
         "kcompile.passes": _pass_log(result.log),
     }
     model = export_graph(result.graph, opset=opset, metadata=metadata)
-    report = _report(target, result.graph, arrays, result.log)
+    verification = {"kcompile.verification": "not verified"}
     if verify:
         from kcompile.runtimes.onnxruntime.verification import verify_model
 
-        source = specialize(graph, sizes) if sizes else graph
-        found = verify_model(bind_weights(to_inference(source), arrays), model)
-        with_metadata(model, found.as_metadata())
-        report["verification"] = found.as_metadata()
-    else:
-        with_metadata(model, {"kcompile.verification": "not verified"})
-        report["verification"] = {"kcompile.verification": "not verified"}
+        source = bind_weights(to_inference(specialize(graph, sizes) if sizes else graph), arrays)
+        verification = verify_model(source, model).as_metadata()
+    with_metadata(model, verification)
     info = model_info(model)
     data = model.SerializeToString(deterministic=True)
-    report |= {
+    report = _report("onnx", result.graph, arrays, result.log) | {
         "nodes": info["num_nodes"],
         "ops": info["ops"],
         "opset": info["opset"],
         "ir_version": info["ir_version"],
         "file_bytes": len(data),
+        "verification": verification,
     }
-    return Executable(target, result.graph, _LazySession(data).run, report, result.log, data)
+    return Executable("onnx", result.graph, _LazySession(data).run, report, result.log, data)
 
 
 class _LazySession:

@@ -15,6 +15,7 @@ from kcompile.ir.ops import (
     BatchNorm,
     Cast,
     Conv,
+    ConvTranspose,
     Linear,
     Matmul,
     Multiply,
@@ -75,6 +76,16 @@ def batch_norm_of_conv(match: Match) -> Value:
         raise Refused(f"it normalizes axis {_normalized_axis(match)}, the channels are axis {axis}")
     spatial_first = op.kernel_format == SPATIAL_INPUT_OUTPUT
     return _fold_into_previous(match, match.node("conv"), rank - 1 if spatial_first else 0)
+
+
+@rule(batch_norm_pattern(P(ConvTranspose, ANY("x"), CONSTANT("w"), _BIAS, name="conv")))
+def batch_norm_of_conv_transpose(match: Match) -> Value:
+    """As `batch_norm_of_conv`, for a transposed convolution."""
+    op, rank = match.op("conv", ConvTranspose), match.root.output.type.rank
+    axis = channel_axis(rank, op.data_format)
+    if _normalized_axis(match) != axis:
+        raise Refused(f"it normalizes axis {_normalized_axis(match)}, the channels are axis {axis}")
+    return _fold_into_previous(match, match.node("conv"), op.output_channel_axis(rank))
 
 
 @rule(batch_norm_pattern(P((Matmul, Linear), ANY("x"), CONSTANT("w"), _BIAS, name="product")))
@@ -164,7 +175,13 @@ def _sum_over_inputs(match: Match, w: Value, op: Conv, name: str | None) -> Valu
     return match.emit(ReduceSum(axes), w, name=name)
 
 
-RULES = (batch_norm_of_conv, batch_norm_of_product, product_of_batch_norm, conv_of_batch_norm)
+RULES = (
+    batch_norm_of_conv,
+    batch_norm_of_conv_transpose,
+    batch_norm_of_product,
+    product_of_batch_norm,
+    conv_of_batch_norm,
+)
 
 
 def fold_batch_norm(graph: Graph) -> Graph:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kcompile.ir.graph import Graph, Value
-from kcompile.ir.ops import Add, Conv, Linear, Matmul, Reshape
+from kcompile.ir.ops import Add, Conv, ConvTranspose, Linear, Matmul, Reshape
 from kcompile.ir.ops.windows import channel_axis
 from kcompile.passes.pattern import ANY, Match, P, Refused, apply_rules, rule
 from kcompile.passes.rebuild import Rebuild
@@ -67,14 +67,16 @@ def add_to_product(match: Match) -> Value | None:
 @rule(
     P(
         Add,
-        P(Conv, ANY("x"), ANY("w"), ANY("bias", optional=True), name="conv"),
+        P((Conv, ConvTranspose), ANY("x"), ANY("w"), ANY("bias", optional=True), name="conv"),
         _BIAS("addend"),
         commutative=True,
     )
 )
 def add_to_conv(match: Match) -> Value | None:
     """`conv(x, w) + b = conv(x, w, b)` for one number in b per channel."""
-    node, op = match.node("conv"), match.op("conv", Conv)
+    node = match.node("conv")
+    op = node.op
+    assert isinstance(op, Conv | ConvTranspose)
     rank = node.output.type.rank
     bias = _with_bias(match, rank, channel_axis(rank, op.data_format))
     if bias is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kcompile.ir.errors import SpecError
 from kcompile.ir.graph import Graph, Node, Update, Value
-from kcompile.ir.ops import BatchNorm, BatchNormTraining, Dropout
+from kcompile.ir.ops import BatchNorm, BatchNormTraining, Dropout, StopGradient
 from kcompile.passes.journal import record_change
 from kcompile.passes.rebuild import Operands, Rebuild, rebuild
 
@@ -23,8 +23,8 @@ class _MovingStatistics:
 def to_inference(graph: Graph) -> Graph:
     """`graph` as it is used after training.
 
-    `batch_norm_training(x) = batch_norm(x, moving mean, moving variance)`, `dropout(x) = x`, and
-    no updates. Ops that are `forced` stay.
+    `batch_norm_training(x) = batch_norm(x, moving mean, moving variance)`, `dropout(x) = x`,
+    `stop_gradient(x) = x`, and no updates. Ops that are `forced` stay.
 
     Raises:
         SpecError: a batch normalization whose moving statistics cannot be told: exactly one
@@ -35,6 +35,10 @@ def to_inference(graph: Graph) -> Graph:
 
     def transform(node: Node, operands: Operands, new: Rebuild) -> tuple[Value, ...] | None:
         match node.op:
+            case StopGradient():
+                record_change("drop_stop_gradient")
+                assert operands[0] is not None
+                return (operands[0],)
             case Dropout(forced=False):
                 record_change("drop_dropout")
                 assert operands[0] is not None

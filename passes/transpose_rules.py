@@ -150,7 +150,7 @@ def _concatenate(node: Node, operands: Operands, new: Rebuild) -> tuple[Value, .
 def _along_axis(node: Node, operands: Operands, new: Rebuild) -> tuple[Value, ...] | None:
     """`f(transpose(x, p), axis) = transpose(f(x, p[axis]), p)`; other operands are vectors."""
     op = node.op
-    assert isinstance(op, ops.Softmax | ops.LogSoftmax | ops.BatchNorm)
+    assert isinstance(op, ops.Softmax | ops.LogSoftmax | ops.BatchNorm | ops.GroupNorm)
     peeled = peel(operands[0], new)
     if peeled is None:
         return None
@@ -158,6 +158,12 @@ def _along_axis(node: Node, operands: Operands, new: Rebuild) -> tuple[Value, ..
     moved = dataclasses.replace(op, axis=permutation[op.axis % base.type.rank])
     (result,) = new.emit(moved, base, *operands[1:], source=node.source)
     return (transpose(result, permutation, new, node.source),)
+
+
+def _group_norm(node: Node, operands: Operands, new: Rebuild) -> tuple[Value, ...] | None:
+    """The same, where samples stay the first axis."""
+    peeled = peel(operands[0], new)
+    return _along_axis(node, operands, new) if peeled is not None and peeled[1][0] == 0 else None
 
 
 def _reduction(node: Node, operands: Operands, new: Rebuild) -> tuple[Value, ...] | None:
@@ -209,6 +215,8 @@ UNARY = (
     *(ops.Absolute, ops.Cast, ops.Ceil, ops.Clip, ops.Cos, ops.Erf, ops.Exp, ops.Expm1, ops.Floor),
     *(ops.IsFinite, ops.IsNan, ops.Log, ops.Log1p, ops.LogicalNot, ops.Negative, ops.Round),
     *(ops.Rsqrt, ops.Sign, ops.Sin, ops.Sqrt),
+    *(ops.Acos, ops.Acosh, ops.Asin, ops.Asinh, ops.Atan, ops.Atanh, ops.Cosh, ops.Sinh, ops.Tan),
+    *(ops.BitwiseNot, ops.IsInf, ops.StopGradient),
     *(ops.Elu, ops.Gelu, ops.LeakyRelu, ops.Relu, ops.Sigmoid, ops.Softplus, ops.Softsign),
     ops.Tanh,
 )
@@ -216,6 +224,8 @@ BROADCASTING = (
     *(ops.Add, ops.Divide, ops.Maximum, ops.Minimum, ops.Multiply, ops.Power, ops.Remainder),
     *(ops.Equal, ops.Greater, ops.GreaterEqual, ops.Less, ops.LessEqual, ops.NotEqual),
     *(ops.LogicalAnd, ops.LogicalOr, ops.Subtract, ops.Where),
+    *(ops.Atan2, ops.FloorDivide, ops.ShiftLeft, ops.ShiftRight),
+    *(ops.BitwiseAnd, ops.BitwiseOr, ops.BitwiseXor),
 )
 #: Random ops are not here: which number an element gets depends on its place.
 RULES: dict[type[Op], TransposeRule] = {
@@ -224,4 +234,5 @@ RULES: dict[type[Op], TransposeRule] = {
     **dict.fromkeys((*REDUCTIONS, ops.Argmax, ops.Argmin), _reduction),
     **dict.fromkeys((ops.Pad, ops.Slice, ops.BroadcastTo), _moved_attributes),
     ops.Concatenate: _concatenate,
+    ops.GroupNorm: _group_norm,
 }

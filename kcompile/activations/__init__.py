@@ -7,6 +7,21 @@ from typing import Any
 
 import kcompile.ops as ops
 from kcompile.ir.errors import SpecError
+from kcompile.ops.activation import (
+    celu,
+    glu,
+    hard_shrink,
+    hard_silu,
+    hard_tanh,
+    log_sigmoid,
+    soft_shrink,
+    sparse_plus,
+    sparse_sigmoid,
+    sparsemax,
+    squareplus,
+    tanh_shrink,
+    threshold,
+)
 from kcompile.ops.dispatch import public
 from kcompile.ops.nn import (
     elu,
@@ -25,6 +40,7 @@ from kcompile.ops.nn import (
 
 tanh = ops.tanh
 swish = silu
+hard_swish = hard_silu
 
 
 @public
@@ -64,12 +80,19 @@ def gelu(x: Any, approximate: bool = False) -> Any:
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "celu": celu,
     "elu": elu,
     "exponential": exponential,
     "gelu": gelu,
+    "glu": glu,
+    "hard_shrink": hard_shrink,
     "hard_sigmoid": hard_sigmoid,
+    "hard_silu": hard_silu,
+    "hard_swish": hard_silu,
+    "hard_tanh": hard_tanh,
     "leaky_relu": leaky_relu,
     "linear": linear,
+    "log_sigmoid": log_sigmoid,
     "log_softmax": log_softmax,
     "mish": mish,
     "relu": relu,
@@ -77,11 +100,18 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "selu": selu,
     "sigmoid": sigmoid,
     "silu": silu,
+    "soft_shrink": soft_shrink,
     "softmax": softmax,
     "softplus": softplus,
     "softsign": softsign,
+    "sparse_plus": sparse_plus,
+    "sparse_sigmoid": sparse_sigmoid,
+    "sparsemax": sparsemax,
+    "squareplus": squareplus,
     "swish": silu,
     "tanh": tanh,
+    "tanh_shrink": tanh_shrink,
+    "threshold": threshold,
 }
 
 

@@ -6,9 +6,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import click
+
 from kcompile.cli.loading import load
 from kcompile.cli.running import escaped, print_json, say
 from kcompile.compiler import compile
+from kcompile.utils.atomic import require_folder
 from kcompile.utils.summary import format_bytes
 
 
@@ -24,7 +27,10 @@ def compile_file(
 ) -> None:
     """Compile an architecture to an ONNX file."""
     start = time.perf_counter()
+    require_folder(output)
     model, weights = load(spec, weights, seed)
+    if output.resolve() in {path.resolve() for path in (spec, weights) if path is not None}:
+        raise click.UsageError(f"the output {output} would replace what is compiled")
     executable = compile(model, target="onnx", path=output, opset=opset, verify=verify)
     seconds = time.perf_counter() - start
     report = executable.report

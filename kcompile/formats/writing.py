@@ -96,6 +96,10 @@ def _operation(operation: Any) -> Config:
     return _layer(operation)
 
 
+#: Keras writes the name that a class is exported under; these have another of their own.
+_EXPORTED_NAMES = {"GroupedQueryAttention": "GroupQueryAttention"}
+
+
 def _layer(layer: Layer) -> Config:
     cls = type(layer)
     where = f"layer '{layer.name}'"
@@ -105,7 +109,8 @@ def _layer(layer: Layer) -> Config:
             where=where,
             hint="Save the weights, and make the model in code before loading them",
         )
-    return _envelope("keras.layers", cls.__name__, layer.get_config())
+    name = _EXPORTED_NAMES.get(cls.__name__, cls.__name__)
+    return _envelope("keras.layers", name, layer.get_config())
 
 
 def _functional(model: Functional) -> Config:

@@ -84,14 +84,17 @@ class TrainingError(KCompileError, RuntimeError):
 
 
 class NonFiniteLossError(TrainingError):
-    """The loss became NaN or infinite.
+    """The loss, or a weight that a step updates, became NaN or infinite.
 
     Attributes:
-        epoch: zero-based epoch.
-        step: zero-based step within the epoch.
+        epoch: zero-based epoch; None outside `fit`.
+        step: zero-based step within the epoch, or within the evaluation.
     """
 
-    def __init__(self, message: str, *, epoch: int, step: int, hint: str | None = None) -> None:
-        super().__init__(message, where=f"epoch {epoch + 1}, step {step + 1}", hint=hint)
+    def __init__(
+        self, message: str, *, epoch: int | None, step: int, hint: str | None = None
+    ) -> None:
+        place = f"step {step + 1}" if epoch is None else f"epoch {epoch + 1}, step {step + 1}"
+        super().__init__(message, where=place, hint=hint)
         self.epoch = epoch
         self.step = step

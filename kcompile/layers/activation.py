@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import kcompile.ops as ops
@@ -11,6 +12,8 @@ from kcompile.layers.base import Layer
 
 class ReLU(Layer):
     """`max(x, 0)`, with an upper bound, a slope below and a threshold if wanted."""
+
+    supports_masking = True
 
     def __init__(
         self,
@@ -31,6 +34,8 @@ class ReLU(Layer):
 class LeakyReLU(Layer):
     """`x where x > 0, else negative_slope * x`."""
 
+    supports_masking = True
+
     def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.negative_slope = negative_slope
@@ -42,6 +47,8 @@ class LeakyReLU(Layer):
 class ELU(Layer):
     """`x where x > 0, else alpha * (e^x - 1)`."""
 
+    supports_masking = True
+
     def __init__(self, alpha: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.alpha = alpha
@@ -51,11 +58,22 @@ class ELU(Layer):
 
 
 class Softmax(Layer):
-    """`e^x / sum(e^x)` along axis."""
+    """`e^x / sum(e^x)` along an axis, or several.
 
-    def __init__(self, axis: int = -1, **kwargs: Any) -> None:
+    Call arguments:
+        mask: bools that broadcast to x; elements where it is false are 0, and do not count.
+    """
+
+    supports_masking = True
+
+    def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.axis = axis
 
-    def call(self, inputs: Any) -> Any:
-        return ops.softmax(inputs, self.axis)
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        if mask is None:
+            return ops.softmax(inputs, self.axis)
+        kept = mask if mask.dtype == "bool" else ops.greater(mask, 0.5)
+        least = -3e4 if inputs.dtype == "float16" else -1e9
+        result = ops.softmax(ops.where(kept, inputs, least), self.axis)
+        return ops.where(kept, result, 0.0)

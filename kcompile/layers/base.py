@@ -13,6 +13,7 @@ from kcompile import initializers
 from kcompile.ir.errors import KCompileError, ShapeError, SpecError
 from kcompile.ir.types import DType
 from kcompile.layers import config as configs
+from kcompile.layers import masks
 from kcompile.ops import seeds
 from kcompile.ops.configs import argument_names
 from kcompile.ops.dispatch import has_keras_tensor, record_call
@@ -45,6 +46,8 @@ class Layer:
 
     #: Names of config keys that say nothing here, with the values that they may have.
     inert_config: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    #: Whether outputs have masks where inputs have them: those that `compute_mask` gives.
+    supports_masking: bool = False
 
     def __init__(
         self,
@@ -244,13 +247,25 @@ class Layer:
         raise NotImplementedError(f"{type(self).__name__} has no call")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        args, kwargs = self._name_training(args, kwargs)
         if has_keras_tensor(args, kwargs):
             types = infer_outputs(self._call_traced, args, kwargs)
             return record_call(self, args, kwargs, types)
         if current_trace() is not None:
             return self._call_traced(*args, **kwargs)
         training = bool(kwargs.get("training") or False)
+        args = tuple(_numbers_as_array(argument) for argument in args)
         return run_eagerly(self.name, self._call_traced, args, kwargs, training=training)
+
+    def _name_training(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments with `training` by name, where it is given by position."""
+        if self._takes_training:
+            position = self._call_names.index("training")
+            if len(args) == position + 1:
+                return args[:position], {**kwargs, "training": args[position]}
+        return args, kwargs
 
     def _call_traced(self, *args: Any, **kwargs: Any) -> Any:
         trace = current_trace()
@@ -273,12 +288,25 @@ class Layer:
             kwargs = {**kwargs, "training": mode.training}
         if not self._takes_training:
             kwargs.pop("training", None)
+        kwargs = masks.fill_mask_arguments(self._call_names, args, kwargs)
+        first = args[0] if args else next(iter(kwargs.values()), None)
+        given = kwargs.get("mask")
+        previous = masks.mask_of(first) if given is None else given
         with trace.in_mode(mode):
-            return self.call(*args, **kwargs)
+            outputs = self.call(*args, **kwargs)
+            return masks.carry_masks(self, first, previous, outputs)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """The masks of the outputs, for inputs with the masks `previous_mask`."""
+        return previous_mask
 
     @functools.cached_property
     def _call_parameters(self) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(self.call).parameters
+
+    @functools.cached_property
+    def _call_names(self) -> tuple[str, ...]:
+        return tuple(self._call_parameters)
 
     @property
     def _takes_training(self) -> bool:
@@ -286,7 +314,7 @@ class Layer:
 
     def _autocast(self, leaf: Any) -> Any:
         if isinstance(leaf, TracedTensor) and leaf.type.dtype.is_floating:
-            return leaf.trace.convert(leaf, self._dtype)
+            return masks.with_mask(leaf.trace.convert(leaf, self._dtype), leaf.mask)
         return leaf
 
     def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -396,6 +424,14 @@ def _as_tensor(leaf: Any) -> Any:
     if isinstance(leaf, Variable) or (hasattr(leaf, "dtype") and hasattr(leaf, "shape")):
         return leaf if isinstance(leaf, SymbolicTensor) else trace.convert(leaf)
     return leaf
+
+
+def _numbers_as_array(argument: Any) -> Any:
+    """Nested lists of plain numbers as one array; anything else as it is."""
+    flat = list(leaves(argument)) if isinstance(argument, (list, tuple)) else []
+    if flat and all(isinstance(leaf, (bool, int, float)) for leaf in flat):
+        return np.asarray(argument)
+    return argument
 
 
 def _shape_of(leaf: Any) -> Any:

@@ -11,6 +11,7 @@ from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.ir.ops.windows import CHANNELS_LAST
 from kcompile.layers.base import Layer
 from kcompile.layers.core import check_channels
+from kcompile.ops.convolution import causal_conv
 
 
 def per_axis(value: int | Sequence[int], num_axes: int, what: str, where: str) -> tuple[int, ...]:
@@ -52,10 +53,78 @@ def check_rank(name: str, input_shape: Any, num_axes: int) -> None:
         )
 
 
-class _Conv(Layer):
-    """`y = activation(conv(x, w) + b)`, x `[N, S..., C]`, w `[K..., C / groups, filters]`."""
+class Convolution(Layer):
+    """What the kinds of convolution share: windows, a bias for each channel, an activation."""
 
     num_axes: ClassVar[int]
+    paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
+
+    kernel_size: tuple[int, ...]
+    activation: Any
+    use_bias: bool
+    bias_initializer: Any
+    bias_regularizer: Any
+    bias_constraint: Any
+
+    def set_windows(
+        self,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int],
+        padding: str,
+        data_format: str | None,
+        dilation_rate: int | Sequence[int],
+    ) -> None:
+        """Check and keep the arguments of those names.
+
+        Raises:
+            SpecError: one of them is not understood.
+        """
+        where = f"layer '{self.name}'"
+        self.kernel_size = per_axis(kernel_size, self.num_axes, "kernel_size", where)
+        self.strides = per_axis(strides, self.num_axes, "strides", where)
+        self.padding = str(padding).lower()
+        if self.padding not in self.paddings:
+            known = " or ".join(map(repr, self.paddings))
+            raise SpecError(f"padding is {known}, not {padding!r}", where=where)
+        self.data_format = check_format(data_format, where)
+        self.dilation_rate = per_axis(dilation_rate, self.num_axes, "dilation_rate", where)
+
+    def input_channels(self, input_shape: Any) -> int:
+        """The number of channels of an input with that shape.
+
+        Raises:
+            ShapeError: the rank is wrong, or it is not a number.
+        """
+        check_rank(self.name, input_shape, self.num_axes)
+        axis = -1 if self.data_format == CHANNELS_LAST else 1
+        return check_channels(self.name, input_shape[axis], axis)
+
+    def add_bias(self, num_channels: int) -> None:
+        """Make the weight `bias`, if there is to be one."""
+        if self.use_bias:
+            self.bias = self.add_weight(
+                (num_channels,),
+                self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+                name="bias",
+            )
+
+    def activate(self, y: Any) -> Any:
+        """`activation(y + b)`."""
+        if self.use_bias:
+            channels_last = self.data_format == CHANNELS_LAST
+            shape = (*self.bias.shape, *(1,) * self.num_axes)
+            y = ops.add(y, self.bias if channels_last else ops.reshape(self.bias, shape))
+        return self.activation(y)
+
+    def get_config(self) -> dict[str, Any]:
+        # Keras writes it for convolutions even where there is none.
+        return {**super().get_config(), "activity_regularizer": self.activity_regularizer}
+
+
+class _Conv(Convolution):
+    """`y = activation(conv(x, w) + b)`, x `[N, S..., C]`, w `[K..., C / groups, filters]`."""
 
     def __init__(
         self,
@@ -78,20 +147,13 @@ class _Conv(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        where = f"layer '{self.name}'"
         if not isinstance(filters, int) or filters < 1 or filters % groups:
             raise SpecError(
                 f"filters must be a positive multiple of groups ({groups}), got {filters!r}",
-                where=where,
+                where=f"layer '{self.name}'",
             )
         self.filters = filters
-        self.kernel_size = per_axis(kernel_size, self.num_axes, "kernel_size", where)
-        self.strides = per_axis(strides, self.num_axes, "strides", where)
-        self.padding = str(padding).lower()
-        if self.padding not in ("valid", "same"):
-            raise SpecError(f"padding is 'valid' or 'same', not {padding!r}", where=where)
-        self.data_format = check_format(data_format, where)
-        self.dilation_rate = per_axis(dilation_rate, self.num_axes, "dilation_rate", where)
+        self.set_windows(kernel_size, strides, padding, data_format, dilation_rate)
         self.groups = groups
         self.activation = activations.get(activation)
         self.use_bias = use_bias
@@ -103,9 +165,7 @@ class _Conv(Layer):
         self.bias_constraint = bias_constraint
 
     def build(self, input_shape: Any) -> None:
-        check_rank(self.name, input_shape, self.num_axes)
-        axis = -1 if self.data_format == CHANNELS_LAST else 1
-        channels = check_channels(self.name, input_shape[axis], axis)
+        channels = self.input_channels(input_shape)
         if channels % self.groups:
             raise SpecError(
                 f"{channels} channels do not divide into {self.groups} groups",
@@ -118,34 +178,26 @@ class _Conv(Layer):
             constraint=self.kernel_constraint,
             name="kernel",
         )
-        if self.use_bias:
-            self.bias = self.add_weight(
-                (self.filters,),
-                self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-                name="bias",
-            )
+        self.add_bias(self.filters)
 
     def call(self, inputs: Any) -> Any:
         y = ops.conv(
             inputs, self.kernel, self.strides, self.padding, self.data_format, self.dilation_rate
         )
-        if self.use_bias:
-            channels_last = self.data_format == CHANNELS_LAST
-            shape = (self.filters,) if channels_last else (self.filters, *(1,) * self.num_axes)
-            y = ops.add(y, self.bias if channels_last else ops.reshape(self.bias, shape))
-        return self.activation(y)
-
-    def get_config(self) -> dict[str, Any]:
-        # Keras writes it for convolutions even where there is none.
-        return {**super().get_config(), "activity_regularizer": self.activity_regularizer}
+        return self.activate(y)
 
 
 class Conv1D(_Conv):
-    """Convolution of `[N, T, C]` to `[N, T', filters]`."""
+    """Convolution of `[N, T, C]` to `[N, T', filters]`; "causal": from no later step."""
 
     num_axes = 1
+    paddings = ("valid", "same", "causal")
+
+    def call(self, inputs: Any) -> Any:
+        if self.padding != "causal":
+            return super().call(inputs)
+        y = causal_conv(inputs, self.kernel, self.strides, self.data_format, self.dilation_rate)
+        return self.activate(y)
 
 
 class Conv2D(_Conv):

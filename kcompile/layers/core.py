@@ -96,6 +96,8 @@ class Dense(Layer):
     Args: as in Keras.
     """
 
+    supports_masking = True
+
     inert_config = {"quantization_config": (None,), "lora_rank": (None,), "lora_alpha": (None,)}
 
     def __init__(
@@ -152,6 +154,8 @@ class Dense(Layer):
 class Activation(Layer):
     """`y = activation(x)`."""
 
+    supports_masking = True
+
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.activation = activations.get(activation)
@@ -162,6 +166,8 @@ class Activation(Layer):
 
 class Dropout(Layer):
     """In training, elements are 0 with probability `rate`, others divided by `1 - rate`."""
+
+    supports_masking = True
 
     def __init__(
         self,
@@ -230,6 +236,8 @@ class Permute(Layer):
 
 class Identity(Layer):
     """`y = x`."""
+
+    supports_masking = True
 
     def call(self, inputs: Any) -> Any:
         return inputs

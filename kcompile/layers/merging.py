@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -14,6 +15,17 @@ class _Merge(Layer):
     """A function of two or more tensors, which broadcast."""
 
     least = 2
+    supports_masking = True
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """A step counts if it does in any input; if one has no mask, there is none."""
+        masks = list(previous_mask or ())
+        if not masks or any(mask is None for mask in masks):
+            return None
+        result = masks[0]
+        for mask in masks[1:]:
+            result = ops.logical_or(result, mask)
+        return result
 
     def call(self, inputs: Sequence[Any]) -> Any:
         if not isinstance(inputs, (list, tuple)) or len(inputs) < self.least:
@@ -55,9 +67,21 @@ class Add(_Fold):
 
 
 class Multiply(_Fold):
-    """`y = a * b * ...`."""
+    """`y = a * b * ...`; a masked step of an input counts as 1, and one masked in all is 0."""
 
     function = staticmethod(ops.multiply)
+
+    def merge(self, tensors: list[Any]) -> Any:
+        masks = [None if x.mask is None else ops.expand_dims(x.mask, -1) for x in tensors]
+        factors = [
+            x if mask is None else ops.where(mask, x, ops.ones_like(x))
+            for x, mask in zip(tensors, masks, strict=True)
+        ]
+        result = super().merge(factors)
+        if any(mask is None for mask in masks):
+            return result
+        kept = functools.reduce(ops.logical_or, masks)
+        return ops.where(kept, result, ops.zeros_like(result))
 
 
 class Maximum(_Fold):
@@ -98,6 +122,20 @@ class Concatenate(_Merge):
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.axis = axis
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """The masks one after the other; an input without one counts as a whole."""
+        masks = list(previous_mask or ())
+        if all(mask is None for mask in masks):
+            return None
+        shaped = []
+        for tensor, mask in zip(inputs, masks, strict=True):
+            if mask is None:
+                mask = ops.ones_like(tensor, "bool")
+            elif mask.type.rank < tensor.type.rank:
+                mask = ops.broadcast_to(ops.expand_dims(mask, -1), tensor.type.shape)
+            shaped.append(mask)
+        return ops.any(ops.concatenate(shaped, self.axis), axis=-1)
 
     def _with_equal_ranks(self, tensors: list[Any]) -> list[Any]:
         return tensors

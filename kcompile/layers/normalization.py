@@ -19,6 +19,7 @@ class BatchNormalization(Layer):
     trainable, they are the moving ones.
     """
 
+    supports_masking = True
     inert_config = {
         "synchronized": (False,),
         "renorm": (False,),
@@ -85,7 +86,11 @@ class BatchNormalization(Layer):
             (channels,), self.moving_variance_initializer, trainable=False, name="moving_variance"
         )
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
+        if training and self.trainable and mask is not None:
+            raise NotImplementedError(
+                f"layer '{self.name}': batch statistics of masked data are not there yet"
+            )
         if not (training and self.trainable):
             return ops.batch_normalization(
                 inputs,

@@ -120,10 +120,23 @@ class _GlobalPooling(Layer):
 
 
 class GlobalAveragePooling1D(_GlobalPooling):
-    """The mean over time of `[N, T, C]`."""
+    """The mean over time of `[N, T, C]`, of the steps that a mask leaves."""
 
     num_axes = 1
     reduce = staticmethod(ops.mean)
+    supports_masking = True
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        if mask is None:
+            return super().call(inputs)
+        axis, channels = (1, 2) if self.data_format == CHANNELS_LAST else (2, 1)
+        counts = ops.cast(ops.expand_dims(mask, channels), inputs.dtype)
+        kept = ops.where(ops.expand_dims(mask, channels), inputs, 0)
+        totals = ops.sum(kept, axis, self.keepdims)
+        return ops.divide(totals, ops.sum(counts, axis, self.keepdims))
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> None:
+        return None
 
 
 class GlobalAveragePooling2D(_GlobalPooling):

@@ -66,10 +66,11 @@ class Loss:
             y_pred: predictions.
             sample_weight: one weight for each loss, or a tensor that broadcasts to the losses.
         """
+        attached = mask_of(y_pred)
         y_pred = _as_tensors(y_pred, self.dtype)
         y_true = _as_tensors(y_true, None if self.labels_are_classes else self.dtype)
         losses = ops.convert_to_tensor(self.call(y_true, y_pred), self.dtype)
-        mask = self.mask(y_true, y_pred, losses)
+        mask = both_masks(attached, self.mask(y_true, y_pred, losses))
         return reduce_weighted(losses, sample_weight, mask, self.reduction)
 
     def get_config(self) -> dict[str, Any]:
@@ -221,6 +222,18 @@ def weight_of(sample_weight: Any, mask: Any, dtype: str, reduction: str | None) 
         return kept
     kept, sample_weight = to_same_rank(kept, sample_weight)
     return sample_weight * kept
+
+
+def mask_of(y_pred: Any) -> Any:
+    """The mask that a layer gave its output; None for none, and for several outputs."""
+    return getattr(y_pred, "mask", None) if isinstance(y_pred, SymbolicTensor) else None
+
+
+def both_masks(a: Any, b: Any) -> Any:
+    """What both masks keep; None is no mask."""
+    if a is None or b is None:
+        return b if a is None else a
+    return ops.logical_and(*to_same_rank(a, b))
 
 
 def _as_tensors(structure: Any, dtype: str | None) -> Any:

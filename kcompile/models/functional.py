@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kcompile.ir.errors import SpecError
+from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.ir.types import TensorType
 from kcompile.layers.base import Layer
 from kcompile.layers.core import InputLayer
@@ -143,10 +143,9 @@ class Functional(Model):
     def _flatten_inputs(self, inputs: Any) -> list[Any]:
         """The inputs in the model's order; a dict may go by input names."""
         if isinstance(inputs, dict) and not isinstance(self.input_structure, dict):
-            missing = [name for name in self.input_names if name not in inputs]
-            if missing:
+            if set(inputs) != set(self.input_names):
                 raise SpecError(
-                    f"input '{missing[0]}' is missing, got {sorted(inputs)}",
+                    f"takes the inputs {sorted(self.input_names)}, got {sorted(inputs)}",
                     where=f"model '{self.name}'",
                 )
             return [inputs[name] for name in self.input_names]
@@ -163,8 +162,9 @@ class Functional(Model):
         """The calls again, on other tensors."""
         trace = require_trace()
         known: dict[KerasTensor, Any] = {}
-        for tensor, value in zip(self._inputs, inputs, strict=True):
+        for tensor, name, value in zip(self._inputs, self.input_names, inputs, strict=True):
             value = trace.convert(value)
+            _check_input(value.type, tensor.type, f"model '{self.name}': input '{name}'")
             known[tensor] = trace.convert(value, tensor.type.dtype)
 
         def value_of(leaf: Any) -> Any:
@@ -181,6 +181,23 @@ class Functional(Model):
                 if tensor is not None:
                     known[tensor] = value
         return [known[tensor] for tensor in self._outputs]
+
+
+def _check_input(given: TensorType, declared: TensorType, where: str) -> None:
+    """Check that a tensor is what the model was defined for.
+
+    Raises:
+        ShapeError: rank or a size differs, or it has floats where the model takes integers.
+    """
+    pairs = zip(given.shape, declared.shape, strict=False)
+    if given.rank != declared.rank or any(
+        isinstance(wanted, int) and size != wanted for size, wanted in pairs
+    ):
+        raise ShapeError(f"needs {declared}, got {given}", where=where)
+    if given.dtype.is_floating and not declared.dtype.is_floating:
+        raise ShapeError(
+            f"needs {declared}, got {given}", where=where, hint="Cast it, if that is what you mean"
+        )
 
 
 def _sort_calls(

@@ -207,15 +207,29 @@ def round(x: Any, decimals: int = 0) -> Any:
 
 
 @public
-def clip(x: Any, x_min: float, x_max: float) -> Any:
-    """x limited to `[x_min, x_max]`."""
-    return emit(ir.Clip(float(x_min), float(x_max)), to_tensor(x))
+def clip(x: Any, x_min: Any, x_max: Any) -> Any:
+    """x limited to `[x_min, x_max]`, numbers or tensors."""
+    tensor = to_tensor(x)
+    if tensor.type.dtype is DType.BOOL:
+        tensor = cast(tensor, "int32")
+    bounds = (x_min, x_max)
+    are_numbers = all(isinstance(bound, (int, float)) for bound in bounds)
+    if are_numbers and (tensor.type.dtype.is_floating or result_type(tensor, *bounds).is_integer):
+        return emit(ir.Clip(float(x_min), float(x_max)), tensor)
+    low = tensor if x_min is None else maximum(tensor, x_min)
+    return low if x_max is None else minimum(low, x_max)
 
 
 @public
 def isnan(x: Any) -> Any:
     """Whether x is NaN."""
     return emit(ir.IsNan(), to_float(x))
+
+
+@public
+def isinf(x: Any) -> Any:
+    """Whether x is infinite."""
+    return emit(ir.IsInf(), to_float(x))
 
 
 @public
@@ -279,8 +293,13 @@ def logical_not(x: Any) -> Any:
 
 
 @public
-def where(condition: Any, x1: Any, x2: Any) -> Any:
+def where(condition: Any, x1: Any = None, x2: Any = None) -> Any:
     """x1 where the condition holds, else x2."""
+    if x1 is None or x2 is None:
+        raise NotImplementedError(
+            "ops.where: without x1 and x2 it lists places, and how many depends on the values; "
+            "a graph's shapes do not"
+        )
     return emit(ir.Where(), _to_bool(condition), *to_common_type(x1, x2))
 
 

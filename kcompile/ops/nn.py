@@ -6,21 +6,25 @@ from collections.abc import Sequence
 from typing import Any
 
 from kcompile.ir import ops as ir
+from kcompile.ir.dims import product
 from kcompile.ir.errors import ShapeError
+from kcompile.ir.op import normalize_axis
 from kcompile.ir.ops.windows import CHANNELS_LAST, Padding
 from kcompile.ir.types import DType
 from kcompile.ops.dispatch import public
-from kcompile.ops.elementwise import add, clip, minimum, multiply, rsqrt, square, tanh
+from kcompile.ops.elementwise import add, clip, maximum, multiply, tanh
 from kcompile.ops.promotion import to_common_type, to_float, to_tensor
-from kcompile.ops.reduction import sum
 from kcompile.ops.tensor import TracedTensor
 from kcompile.ops.trace import emit, require_trace
 
 
 @public
 def relu(x: Any) -> Any:
-    """`max(x, 0)`."""
-    return emit(ir.Relu(), to_float(x))
+    """`max(x, 0)`; integers stay integers."""
+    tensor = to_tensor(x)
+    if tensor.type.dtype.is_integer:
+        return maximum(tensor, 0)
+    return emit(ir.Relu(), to_float(tensor))
 
 
 @public
@@ -104,23 +108,25 @@ def log_softmax(x: Any, axis: int | Sequence[int] | None = -1) -> Any:
 
 
 def _along_axes(kind: type[ir.Softmax] | type[ir.LogSoftmax], x: Any, axis: Any) -> Any:
+    """Several axes, or all, are put last and made one."""
     tensor = to_float(x)
     if isinstance(axis, int):
         return emit(kind(axis), tensor)
-    if axis is not None and list(axis) != list(range(tensor.type.rank)):
-        raise NotImplementedError("softmax over several axes is not there yet; one or all are")
-    flat = emit(ir.Reshape((1, tensor.type.size)), tensor)
-    return emit(ir.Reshape(tensor.type.shape), emit(kind(-1), flat))
+    rank = tensor.type.rank
+    axes = tuple(range(rank)) if axis is None else tuple(normalize_axis(i, rank) for i in axis)
+    if len(axes) == 1:
+        return emit(kind(axes[0]), tensor)
+    order = (*(i for i in range(rank) if i not in axes), *axes)
+    moved = tensor if order == tuple(range(rank)) else emit(ir.Transpose(order), tensor)
+    kept = moved.type.shape[: rank - len(axes)]
+    flat = emit(ir.Reshape((*kept, product(moved.type.shape[len(kept) :]))), moved)
+    result = emit(ir.Reshape(moved.type.shape), emit(kind(-1), flat))
+    return result if moved is tensor else emit(ir.Transpose(_inverse(order)), result)
 
 
-@public
-def normalize(x: Any, axis: int = -1, order: int = 2, epsilon: float | None = None) -> Any:
-    """`x / norm(x)` along axis, the norm at least epsilon (1e-7 by default)."""
-    if order != 2:
-        raise NotImplementedError("ops.normalize: only order 2 is there yet")
-    tensor = to_float(x)
-    inverse = rsqrt(sum(square(tensor), axis, True))
-    return multiply(tensor, minimum(inverse, 1.0 / (1e-7 if epsilon is None else epsilon)))
+def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
+    """The permutation that takes back `order`."""
+    return tuple(order.index(axis) for axis in range(len(order)))
 
 
 def _tuple(value: int | Sequence[int], length: int) -> tuple[int, ...]:

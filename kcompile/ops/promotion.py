@@ -71,6 +71,12 @@ def to_common_type(*values: Any, least: DType | None = None) -> list[TracedTenso
     return [trace.convert(value, dtype) for value in values]
 
 
+def to_common_floats(*values: Any) -> list[TracedTensor]:
+    """`values` as tensors of one floating-point type."""
+    least = None if result_type(*values).is_floating else FLOATX
+    return to_common_type(*values, least=least)
+
+
 def to_tensor(value: Any) -> TracedTensor:
     """`value` as a tensor of the current trace."""
     return require_trace().convert(value)

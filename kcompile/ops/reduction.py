@@ -33,10 +33,18 @@ def _numbers(x: Any) -> TracedTensor:
     return tensor
 
 
+def _wide_numbers(x: Any) -> TracedTensor:
+    """x with bools and integers below 32 bits as 32 bits, so that many of them add up."""
+    tensor = _numbers(x)
+    if tensor.type.dtype in (DType.INT8, DType.INT16):
+        return cast(tensor, "int32")
+    return cast(tensor, "uint32") if tensor.type.dtype in (DType.UINT8, DType.UINT16) else tensor
+
+
 @public
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     """The sum along axes."""
-    tensor = _numbers(x)
+    tensor = _wide_numbers(x)
     return emit(ir.ReduceSum(axes_of(tensor, axis), keepdims), tensor)
 
 
@@ -63,23 +71,31 @@ def std(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
 
 @public
-def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The greatest along axes."""
+def max(x: Any, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Any:
+    """The greatest along axes, and at least `initial`."""
+    dtype = to_tensor(x).dtype
     tensor = _numbers(x)
-    return emit(ir.ReduceMax(axes_of(tensor, axis), keepdims), tensor)
+    result = emit(ir.ReduceMax(axes_of(tensor, axis), keepdims), tensor)
+    if initial is not None:
+        result = emit(ir.Maximum(), result, cast(initial, tensor.dtype))
+    return cast(result, dtype)
 
 
 @public
-def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The smallest along axes."""
+def min(x: Any, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Any:
+    """The smallest along axes, and at most `initial`."""
+    dtype = to_tensor(x).dtype
     tensor = _numbers(x)
-    return emit(ir.ReduceMin(axes_of(tensor, axis), keepdims), tensor)
+    result = emit(ir.ReduceMin(axes_of(tensor, axis), keepdims), tensor)
+    if initial is not None:
+        result = emit(ir.Minimum(), result, cast(initial, tensor.dtype))
+    return cast(result, dtype)
 
 
 @public
-def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
+def prod(x: Any, axis: Axis = None, keepdims: bool = False, dtype: str | None = None) -> Any:
     """The product along axes."""
-    tensor = _numbers(x)
+    tensor = _wide_numbers(x) if dtype is None else cast(x, dtype)
     return emit(ir.ReduceProd(axes_of(tensor, axis), keepdims), tensor)
 
 

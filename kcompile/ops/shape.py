@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from kcompile.ir import dims
 from kcompile.ir import ops as ir
 from kcompile.ir.dims import Size
@@ -16,7 +14,7 @@ from kcompile.ir.types import DType, format_shape
 from kcompile.ops.dispatch import public
 from kcompile.ops.elementwise import cast
 from kcompile.ops.promotion import FLOATX, to_common_type, to_tensor
-from kcompile.ops.tensor import SymbolicTensor, TracedTensor
+from kcompile.ops.tensor import SymbolicTensor
 from kcompile.ops.trace import emit, require_trace
 
 
@@ -92,7 +90,7 @@ def broadcast_to(x: Any, shape: Sequence[Size]) -> Any:
 
 
 @public
-def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
+def concatenate(xs: Sequence[Any], axis: int = 0) -> Any:
     """The tensors one after the other along axis."""
     tensors = to_common_type(*xs)
     return emit(ir.Concatenate(normalize_axis(axis, tensors[0].type.rank)), *tensors)
@@ -102,17 +100,6 @@ def concatenate(xs: Sequence[Any], axis: int = -1) -> Any:
 def stack(x: Sequence[Any], axis: int = 0) -> Any:
     """The tensors along a new axis."""
     return concatenate([expand_dims(entry, axis) for entry in to_common_type(*x)], axis)
-
-
-@public
-def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = None) -> Any:
-    """x with elements put around it; `pad_width` as in NumPy."""
-    tensor = to_tensor(x)
-    if mode != "constant":
-        raise NotImplementedError(f"ops.pad: mode {mode!r} is not there yet; 'constant' is")
-    widths = np.broadcast_to(np.asarray(pad_width, int), (tensor.type.rank, 2))
-    pairs = tuple((int(before), int(after)) for before, after in widths)
-    return emit(ir.Pad(pairs, float(constant_values or 0.0)), tensor)
 
 
 @public
@@ -130,77 +117,6 @@ def take(x: Any, indices: Any, axis: int | None = None) -> Any:
 
 
 @public
-def get_item(x: Any, key: Any) -> Any:
-    """`x[key]` for integers, slices with positive steps, `...`, None, and one index tensor."""
-    tensor = to_tensor(x)
-    keys = list(key) if isinstance(key, tuple) else [key]
-    if len(keys) == 1 and isinstance(keys[0], (SymbolicTensor, np.ndarray, list)):
-        return take(tensor, keys[0], 0)
-    return _slice(tensor, _without_ellipsis(keys, tensor.type.rank))
-
-
-def _without_ellipsis(keys: list[Any], rank: int) -> list[Any]:
-    used = len([key for key in keys if key is not None and key is not Ellipsis])
-    if used > rank or len([key for key in keys if key is Ellipsis]) > 1:
-        raise ShapeError(f"too many indices for rank {rank}")
-    fill = [slice(None)] * (rank - used)
-    at = next((i for i, key in enumerate(keys) if key is Ellipsis), len(keys))
-    return [*keys[:at], *fill, *keys[at + 1 :]]
-
-
-def _slice(tensor: TracedTensor, keys: list[Any]) -> Any:
-    starts: list[Size] = []
-    limits: list[Size] = []
-    strides: list[int] = []
-    shape: list[Size | None] = []  # None: the length of the next slice
-    for key in keys:
-        if key is None:
-            shape.append(1)
-            continue
-        size = tensor.type.shape[len(starts)]
-        if isinstance(key, (int, np.integer)):
-            start = _position(int(key), size)
-            starts.append(start)
-            limits.append(start + 1)
-            strides.append(1)
-            continue
-        if not isinstance(key, slice) or (key.step or 1) < 1:
-            raise NotImplementedError(f"indexing with {key!r} is not there yet; use ops.take")
-        start = 0 if key.start is None else _bounded(key.start, size)
-        limit = size if key.stop is None else _bounded(key.stop, size)
-        starts.append(start)
-        limits.append(limit if _may_follow(start, limit) else start)
-        strides.append(key.step or 1)
-        shape.append(None)
-    sliced = emit(ir.Slice(tuple(starts), tuple(limits), tuple(strides)), tensor)
-    kept = [key for key in keys if key is not None]
-    lengths = iter(
-        size for size, key in zip(sliced.type.shape, kept, strict=True) if isinstance(key, slice)
-    )
-    target = tuple(next(lengths) if size is None else size for size in shape)
-    return sliced if target == sliced.type.shape else emit(ir.Reshape(target), sliced)
-
-
-def _may_follow(start: Size, limit: Size) -> bool:
-    return not (isinstance(start, int) and isinstance(limit, int) and limit < start)
-
-
-def _position(index: int, size: Size) -> Size:
-    if isinstance(size, int) and not -size <= index < size:
-        raise ShapeError(f"index {index} is outside an axis of size {size}")
-    return size + index if index < 0 else index
-
-
-def _bounded(bound: Size, size: Size) -> Size:
-    """A slice's bound counted from the front, within the axis."""
-    if not isinstance(bound, int):
-        return bound
-    if isinstance(size, int):
-        return min(max(bound + size, 0) if bound < 0 else bound, size)
-    return dims.maximum(size + bound, 0) if bound < 0 else dims.minimum(bound, size)
-
-
-@public
 def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: str | None = None) -> Any:
     """1 at the index that x gives along a new axis, 0 elsewhere."""
     result = emit(ir.OneHot(num_classes, DType.of(dtype or FLOATX)), to_tensor(x))
@@ -210,13 +126,6 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: str | None = None) 
         return result
     order = [*range(axis), rank - 1, *range(axis, rank - 1)]
     return emit(ir.Transpose(tuple(order)), result)
-
-
-@public
-def arange(start: int, stop: int | None = None, step: int = 1, dtype: str | None = None) -> Any:
-    """Numbers from start (0 with one argument) up to, without, stop."""
-    numbers = np.arange(*((0, start) if stop is None else (start, stop)), step)
-    return require_trace().convert(numbers, DType.of(dtype) if dtype else None)
 
 
 def _filled(shape: Sequence[Size], value: Any, dtype: str | None) -> Any:

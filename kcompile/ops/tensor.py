@@ -99,6 +99,8 @@ class TracedTensor(SymbolicTensor):
     def __init__(self, trace: Trace, value: Value) -> None:
         self.trace = trace
         self.value = value
+        #: Which steps count, if a layer said so; results of ops have none.
+        self.mask: TracedTensor | None = None
 
     @property
     def type(self) -> TensorType:  # type: ignore[override]

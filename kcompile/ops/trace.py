@@ -303,7 +303,7 @@ def run_eagerly(
     outputs, states = service("run_graph")(graph, arrays)
     for state, value in states.items():
         trace.variables[state].assign(value)
-    remaining = iter(outputs.values())
+    remaining = (outputs[f"y{i}"] for i in range(len(flat)))
     return map_leaves(lambda leaf: None if leaf is None else next(remaining), result)
 
 

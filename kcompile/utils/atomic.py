@@ -18,6 +18,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     nothing is left beside it.
     """
     path = Path(path)
+    require_folder(path)
     # A neighbour of the final place, so that the rename is atomic. A folder, so that the file gets
     # the permissions that any new file gets.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
@@ -26,6 +27,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with part.open("rb+") as file:
             os.fsync(file.fileno())
         part.replace(path)
+
+
+def require_folder(path: str | Path) -> None:
+    """Check that the folder which a file is to be written into is there.
+
+    Raises:
+        FileNotFoundError: it is not; names it.
+    """
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {folder}")
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:

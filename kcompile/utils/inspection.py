@@ -178,13 +178,18 @@ _register(
     ops.Constant,
     ops.DimSize,
     ops.Gather,
+    ops.GatherElements,
     ops.Iota,
     ops.OneHot,
     ops.Pad,
     ops.RandomUniform,
     ops.Reshape,
+    ops.Reverse,
     ops.Slice,
+    ops.StopGradient,
+    ops.Tile,
     ops.Transpose,
+    ops.Trilu,
     ops.Where,
 )
 
@@ -204,6 +209,21 @@ def _(op: ops.Conv, operands: Types, results: Types) -> int:
     channels = kernel[-2] if op.kernel_format == "spatial_input_output" else kernel[1]
     terms = math.prod(op.window(kernel)) * channels
     return _multiply_add(results, terms, _third(operands))
+
+
+@op_flops.register
+def _(op: ops.ConvTranspose, operands: Types, results: Types) -> int:
+    kernel = operands[1].static_shape
+    outputs = kernel[op.output_channel_axis(len(kernel))]
+    products = num_elements(operands[0]) * math.prod(op.window(kernel)) * outputs
+    return 2 * products + (0 if _third(operands) is None else num_elements(results[0]))
+
+
+@op_flops.register
+def _(op: ops.Resize, operands: Types, results: Types) -> int:
+    # Sums of the products with the elements that the kernel reaches, along one axis and another.
+    taps = {"nearest": 0, "bilinear": 4, "bicubic": 8, "lanczos3": 12, "lanczos5": 20}
+    return 2 * taps[op.method] * num_elements(results[0])
 
 
 @op_flops.register
@@ -234,6 +254,38 @@ def _(op: ops.BatchNormTraining, operands: Types, results: Types) -> int:
     return 6 * num_elements(results[0])
 
 
+@op_flops.register(ops.LayerNorm)
+@op_flops.register(ops.GroupNorm)
+def _(op: Any, operands: Types, results: Types) -> int:
+    # As above with their own statistics, and with each of the two weights that there is.
+    return (6 + sum(weight is not None for weight in operands[1:])) * num_elements(results[0])
+
+
+@op_flops.register
+def _(op: ops.RmsNorm, operands: Types, results: Types) -> int:
+    # A square and a sum for the mean; the factor, and the weight.
+    return (3 + len(operands[1:])) * num_elements(results[0])
+
+
+@op_flops.register
+def _(op: ops.Attention, operands: Types, results: Types) -> int:
+    queries, keys, values, *added = operands
+    num_scores = num_elements(queries) // _number(queries.shape[3]) * _number(keys.shape[1])
+    terms = 2 * (_number(queries.shape[3]) + _number(values.shape[3]))
+    # The scale and the softmax; a bias; a mask is free.
+    others = 1 + _SOFTMAX_FLOPS + int(bool(added) and added[0] is not None)
+    return num_scores * (terms + others)
+
+
+@op_flops.register(ops.Gru)
+@op_flops.register(ops.Lstm)
+@op_flops.register(ops.SimpleRnn)
+def _(op: Any, operands: Types, results: Types) -> int:
+    """Products with x and h, their sum with the bias, and a function for each gate and step."""
+    terms = _number(operands[0].shape[-1]) + _number(operands[2].shape[0])
+    return num_elements(results[0]) * op.num_gates * (2 * terms + 2)
+
+
 @op_flops.register(ops.Softmax)
 @op_flops.register(ops.LogSoftmax)
 def _(op: Any, operands: Types, results: Types) -> int:
@@ -253,7 +305,13 @@ _register(
     ops.ReduceMin,
     ops.ReduceProd,
     ops.ReduceSum,
+    ops.TopK,
 )
+
+
+@op_flops.register
+def _(op: ops.ScatterNd, operands: Types, results: Types) -> int:
+    return 0 if op.reduction == "none" else num_elements(operands[2])
 
 
 def _crossentropy(op: Op, operands: Types, results: Types) -> int:

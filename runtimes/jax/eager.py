@@ -22,9 +22,14 @@ def compile_graph(graph: Graph) -> Callable[[Mapping[str, Any]], Results]:
     def function(arrays: Mapping[str, Any]) -> Results:
         bound, _ = bind_arrays(graph, arrays)  # before jit, which would turn float64 into float32
         if not wide:
-            return compiled(bound)
+            return in_order(compiled(bound))
         with jax.enable_x64(True):
-            return compiled(bound)
+            return in_order(compiled(bound))
+
+    def in_order(results: Results) -> Results:
+        """jit returns dicts sorted by key."""
+        outputs, states = results
+        return {output.name: outputs[output.name] for output in graph.outputs}, states
 
     wide = first_wide_value(graph) is not None
     return function

@@ -23,7 +23,7 @@ class OnnxNode:
 
     op_type: str
     inputs: tuple[Value | None, ...]
-    output: Value
+    outputs: tuple[Value, ...]
     source: str
     attributes: dict[str, Any] = field(default_factory=dict)
 
@@ -63,9 +63,14 @@ class Emitter:
 
     @property
     def result(self) -> TensorType:
-        """The type of the result of the node that is being lowered."""
+        """The type of the (first) result of the node that is being lowered."""
+        return self.results[0]
+
+    @property
+    def results(self) -> tuple[TensorType, ...]:
+        """The types of all results of the node that is being lowered."""
         assert self._node is not None
-        return self._node.output.type
+        return tuple(value.type for value in self._node.outputs)
 
     def refusal(self, reason: str, hint: str | None = None) -> ExportError:
         """An error that says which node is being lowered."""
@@ -114,14 +119,25 @@ class Emitter:
                 hint="Cast to another type in the model, for example float32",
             )
         if wide is dtype:
-            return self._append(op_type, operands, type, attributes)
+            return self._append(op_type, operands, (type,), attributes)[0]
         widened = [
             value if value is None or i not in positions else self.cast(value, wide)
             for i, value in enumerate(operands)
         ]
         if type.dtype is not dtype:
-            return self._append(op_type, widened, type, attributes)
-        return self.cast(self._append(op_type, widened, type.with_dtype(wide), attributes), dtype)
+            return self._append(op_type, widened, (type,), attributes)[0]
+        (result,) = self._append(op_type, widened, (type.with_dtype(wide),), attributes)
+        return self.cast(result, dtype)
+
+    def emit_many(
+        self,
+        op_type: str,
+        operands: Sequence[Value | None],
+        types: Sequence[TensorType],
+        **attributes: Any,
+    ) -> tuple[Value, ...]:
+        """The results, of those types, of a new node; onnxruntime has a kernel for them."""
+        return self._append(op_type, operands, types, attributes)
 
     def elementwise(self, op_type: str, *operands: Value, **attributes: Any) -> Value:
         """As `emit`, with the element type of the operands and the shape that they broadcast to."""
@@ -217,13 +233,14 @@ class Emitter:
         self,
         op_type: str,
         operands: Sequence[Value | None],
-        type: TensorType,
+        types: Sequence[TensorType],
         attributes: dict[str, Any],
-    ) -> Value:
+    ) -> tuple[Value, ...]:
         source = "" if self._node is None else self._node.source
-        output = self._value(type, f"{source}:{op_type}" if source else op_type)
-        self.nodes.append(OnnxNode(op_type, tuple(operands), output, source, attributes))
-        return output
+        wish = f"{source}:{op_type}" if source else op_type
+        outputs = tuple(self._value(type, wish) for type in types)
+        self.nodes.append(OnnxNode(op_type, tuple(operands), outputs, source, attributes))
+        return outputs
 
     def _value(self, type: TensorType, wish: str) -> Value:
         key = f"#{len(self.wishes)}"

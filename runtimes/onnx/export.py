@@ -16,16 +16,29 @@ from kcompile.ir.op import Array
 from kcompile.ir.types import DType, TensorType
 from kcompile.runtimes.onnx import (  # noqa: F401  the families fill the table
     activation,
+    arithmetic,
+    attention,
+    bitwise,
     constant,
     convolution,
+    cumulative,
     elementwise,
+    gradient,
+    indexing,
+    layer_norm,
     linear,
     loss,
     normalization,
     pooling,
     random,
+    rearrangement,
+    recurrent,
     reduction,
+    resizing,
     shape,
+    sorting,
+    transposed,
+    trigonometry,
 )
 from kcompile.runtimes.onnx.emitter import Emitter, OnnxNode, place
 from kcompile.runtimes.onnx.kernels import ELEMENT_TYPES
@@ -130,7 +143,10 @@ def _choose_opset(graph: Graph, opset: int | None) -> int:
 
 def _lower(emitter: Emitter, node: Node) -> None:
     operands = emitter.start(node)
-    emitter.finish(node.output, LOWERINGS[type(node.op)](emitter, node.op, *operands))
+    results = LOWERINGS[type(node.op)](emitter, node.op, *operands)
+    results = results if isinstance(results, tuple) else (results,)
+    for value, result in zip(node.outputs, results, strict=True):
+        emitter.finish(value, result)
 
 
 def _outputs(emitter: Emitter) -> list[tuple[str, Value]]:
@@ -211,9 +227,10 @@ def _graph(
         [_value_info(name, value.type) for name, value in outputs],
         [_tensor(names[key], array) for key, array in weights.items()],
         value_info=[
-            _value_info(names[node.output.name], node.output.type)
+            _value_info(names[value.name], value.type)
             for node in nodes
-            if node.output.name not in returned
+            for value in node.outputs
+            if value.name not in returned
         ],
     )
 
@@ -223,7 +240,7 @@ def _live(nodes: list[OnnxNode], outputs: Iterable[tuple[str, Value]]) -> list[O
     needed = {value.name for _, value in outputs}
     kept = []
     for node in reversed(nodes):
-        if node.output.name in needed:
+        if any(value.name in needed for value in node.outputs):
             kept.append(node)
             needed.update(value.name for value in node.inputs if value is not None)
     return kept[::-1]
@@ -235,7 +252,7 @@ def _node(
     proto = helper.make_node(
         node.op_type,
         ["" if value is None else names[value.name] for value in node.inputs],
-        [names[node.output.name]],
+        [names[value.name] for value in node.outputs],
         name=unique(f"{node.source}/{node.op_type}" if node.source else node.op_type),
         **node.attributes,
     )

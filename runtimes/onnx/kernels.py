@@ -41,8 +41,9 @@ _EXTREMES = _FLOATS | _types("i8 i32 i64 u8")
 
 #: Element types of an ONNX op's data operands; an op that isn't here takes all of them.
 KERNELS: dict[str, frozenset[DType]] = {
-    **dict.fromkeys(("AveragePool", "Conv", "Elu", "Erf", "Gelu"), _SINGLE),
-    **dict.fromkeys(("LeakyRelu", "Softplus", "Softsign"), _SINGLE),
+    **dict.fromkeys(("GRU", "LSTM", "RNN"), _SINGLE),
+    **dict.fromkeys(("AveragePool", "Conv", "ConvTranspose", "Elu", "Erf"), _SINGLE),
+    **dict.fromkeys(("Gelu", "LeakyRelu", "Softplus", "Softsign"), _SINGLE),
     **dict.fromkeys(
         ("BatchNormalization", "Ceil", "Cos", "Exp", "Floor", "Gemm", "IsNaN"), _FLOATS
     ),
@@ -54,19 +55,29 @@ KERNELS: dict[str, frozenset[DType]] = {
     **dict.fromkeys(("ReduceMean", "ReduceProd", "ReduceSum"), _FLOATS),
     **dict.fromkeys(("ArgMax", "ArgMin", "ReduceMax", "ReduceMin"), _EXTREMES),
     **dict.fromkeys(("Clip", "Max", "Min"), _EXTREMES | _types("u32 u64")),
+    **dict.fromkeys(("Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh"), _SINGLE),
+    **dict.fromkeys(("Cosh", "Sinh", "Tan"), _SINGLE),
+    **dict.fromkeys(("CumSum", "TopK"), _FLOATS | _types("i32 i64")),
+    "BitShift": _types("u8 u32 u64"),
     "Equal": _NUMBERS | _types("bool"),
     "Expand": _NUMBERS | _types("bool string"),
     "MatMul": _FLOATS | _types("i32 i64 u32 u64"),
     "Neg": _SIGNED,
     "Pad": _EXTREMES | _types("bool u32 u64"),
+    "Resize": _SINGLE | _types("i8 i32 u8"),
+    "Tile": _NUMBERS | _types("bool string"),
+    "Trilu": _FLOATS | _types("bool i32 i64"),
     "Where": _EXTREMES | _types("u32 string"),
 }
 
 #: Positions of the operands that share the data's element type, where it isn't all of them.
 DATA_OPERANDS: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("CumSum", "GatherElements", "Tile", "Trilu"), (0,)),
+    "ScatterND": (0, 2),
     **dict.fromkeys(("Expand", "ReduceMax", "ReduceMean", "ReduceMin"), (0,)),
     **dict.fromkeys(("ReduceProd", "ReduceSum"), (0,)),
     "Pad": (0, 2),
+    "Resize": (0,),
     "Where": (1, 2),
 }
 
@@ -91,6 +102,6 @@ def compute_type(op_type: str, dtype: DType) -> DType | None:
     if supported is None or dtype in supported:
         return dtype
     candidates = _WIDER.get(dtype, ())
-    if dtype is DType.UINT64 and op_type == "Where":  # it moves bits, which the casts keep
+    if dtype is DType.UINT64 and op_type in ("Trilu", "Where"):  # they move bits, as the casts do
         candidates = (DType.INT64,)
     return next((wide for wide in candidates if wide in supported), None)

@@ -28,13 +28,19 @@ END = np.iinfo(np.int64).max
 
 @lowers(Reshape)
 def _reshape(emitter: Emitter, op: Reshape, x: Value) -> Value:
-    if op.shape == x.type.shape:
+    return reshape(emitter, x, op.shape)
+
+
+def reshape(emitter: Emitter, x: Value, shape: tuple[Size, ...]) -> Value:
+    """`x` with another shape of the same size; `x` itself if that is its shape."""
+    if shape == x.type.shape:
         return x
-    target = reshape_target(x.type.shape, op.shape)
+    type = x.type.with_shape(shape)
+    target = reshape_target(x.type.shape, shape)
     if target is not None:
-        return emitter.emit("Reshape", [x, emitter.constant(target)], emitter.result)
-    attributes = {"allowzero": 1} if any(least(size) < 1 for size in op.shape) else {}
-    return emitter.emit("Reshape", [x, emitter.shape(op.shape)], emitter.result, **attributes)
+        return emitter.emit("Reshape", [x, emitter.constant(target)], type)
+    attributes = {"allowzero": 1} if any(least(size) < 1 for size in shape) else {}
+    return emitter.emit("Reshape", [x, emitter.shape(shape)], type, **attributes)
 
 
 def reshape_target(source: tuple[Size, ...], target: tuple[Size, ...]) -> list[int] | None:
@@ -89,7 +95,7 @@ def _slice(emitter: Emitter, op: Slice, x: Value) -> Value:
     axes = [axis for axis, size in enumerate(x.type.shape) if triples[axis] != (0, size, 1)]
     if not axes:
         return x
-    limits = [END if op.limits[axis] == x.type.shape[axis] else op.limits[axis] for axis in axes]
+    limits = [_limit(op.limits[axis], x.type.shape[axis]) for axis in axes]
     operands = [
         x,
         emitter.shape(op.starts[axis] for axis in axes),
@@ -98,6 +104,16 @@ def _slice(emitter: Emitter, op: Slice, x: Value) -> Value:
         emitter.constant([op.strides[axis] for axis in axes]),
     ]
     return emitter.emit("Slice", operands, emitter.result)
+
+
+def _limit(limit: Size, size: Size) -> Size:
+    """A limit that is some elements before the end is counted from there: no size at run time."""
+    if isinstance(limit, int):
+        return END if limit == size else limit
+    before_end = limit - size
+    if before_end == 0:
+        return END
+    return before_end if isinstance(before_end, int) and before_end < 0 else limit
 
 
 @lowers(Pad)

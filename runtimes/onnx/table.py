@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from kcompile.ir.op import Op
 
-#: `lowering(emitter, op, *operands)` emits ONNX nodes and gives the result. Every op that has a
-#: lowering has one result. An optional operand that is left out is None or not given.
+#: `lowering(emitter, op, *operands)` emits ONNX nodes and gives the result, or a tuple of them for
+#: an op with several. An optional operand that is left out is None or not given.
 Lowering = Callable[..., Any]
 F = TypeVar("F", bound=Lowering)
 

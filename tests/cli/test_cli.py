@@ -190,6 +190,18 @@ def test_usage_errors_exit_with_2(spec: Path) -> None:
     assert twice.exit_code == 2 and "an input is given twice" in twice.stderr
 
 
+def test_the_output_does_not_replace_the_input(spec: Path) -> None:
+    before = spec.read_bytes()
+    result = run("compile", spec, "-o", spec)
+    assert result.exit_code == 2 and "would replace" in result.stderr
+    assert spec.read_bytes() == before
+
+
+def test_a_missing_folder_is_named(spec: Path) -> None:
+    result = run("compile", spec, "-o", spec.parent / "no" / "m.onnx")
+    assert result.exit_code == 1 and "there is no folder" in result.stderr
+
+
 def test_a_failed_verification_exits_with_3(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from kcompile.ir.errors import VerifyError
     from kcompile.runtimes.onnxruntime import verification

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from kcompile.ir.types import DType, TensorType
 
 Array = np.ndarray[Any, Any]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
-ShapeEntry = Size | str
+ShapeEntry: TypeAlias = "Size | str"
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:

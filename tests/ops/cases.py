@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from tests.ops import elementwise_cases, matrix_cases, model_cases, window_cases
+from tests.ops import (
+    attention_cases,
+    elementwise_cases,
+    matrix_cases,
+    model_cases,
+    rearrangement_cases,
+    recurrent_cases,
+    resizing_cases,
+    window_cases,
+)
 from tests.ops.case import Case
 from tests.ops.tolerances import assert_same, tolerance
 
 __all__ = ["CASES", "Case", "assert_same", "tolerance"]
 
 CASES: list[Case] = [
+    *attention_cases.CASES,
     *elementwise_cases.CASES,
     *matrix_cases.CASES,
+    *resizing_cases.CASES,
     *window_cases.CASES,
     *model_cases.CASES,
+    *rearrangement_cases.CASES,
+    *recurrent_cases.CASES,
 ]

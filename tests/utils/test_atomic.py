@@ -29,3 +29,8 @@ def test_permissions_are_those_of_any_new_file(tmp_path: Path) -> None:
     write_bytes(tmp_path / "ours", b"")
     (tmp_path / "plain").write_bytes(b"")
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=f"there is no folder {tmp_path / 'no'}"):
+        write_bytes(tmp_path / "no" / "x.bin", b"")

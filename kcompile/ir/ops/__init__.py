@@ -12,8 +12,19 @@ from kcompile.ir.ops.activation import (
     Softsign,
     Tanh,
 )
+from kcompile.ir.ops.arithmetic import FloorDivide, IsInf
+from kcompile.ir.ops.attention import Attention
+from kcompile.ir.ops.bitwise import (
+    BitwiseAnd,
+    BitwiseNot,
+    BitwiseOr,
+    BitwiseXor,
+    ShiftLeft,
+    ShiftRight,
+)
 from kcompile.ir.ops.constant import Constant
 from kcompile.ir.ops.convolution import Conv
+from kcompile.ir.ops.cumulative import CumSum
 from kcompile.ir.ops.elementwise import (
     Absolute,
     Add,
@@ -53,6 +64,9 @@ from kcompile.ir.ops.elementwise import (
     Subtract,
     Where,
 )
+from kcompile.ir.ops.gradient import StopGradient
+from kcompile.ir.ops.indexing import GatherElements, ScatterNd
+from kcompile.ir.ops.layer_norm import GroupNorm, LayerNorm, RmsNorm
 from kcompile.ir.ops.linear import Linear, Matmul
 from kcompile.ir.ops.loss import (
     BinaryCrossentropy,
@@ -62,6 +76,8 @@ from kcompile.ir.ops.loss import (
 from kcompile.ir.ops.normalization import BatchNorm, BatchNormTraining
 from kcompile.ir.ops.pooling import AveragePool, MaxPool
 from kcompile.ir.ops.random import Dropout, RandomUniform
+from kcompile.ir.ops.rearrangement import Reverse, Tile, Trilu
+from kcompile.ir.ops.recurrent import Gru, Lstm, SimpleRnn
 from kcompile.ir.ops.reduction import (
     Argmax,
     Argmin,
@@ -71,6 +87,7 @@ from kcompile.ir.ops.reduction import (
     ReduceProd,
     ReduceSum,
 )
+from kcompile.ir.ops.resizing import Resize
 from kcompile.ir.ops.shape import (
     BroadcastTo,
     Concatenate,
@@ -83,16 +100,42 @@ from kcompile.ir.ops.shape import (
     Slice,
     Transpose,
 )
+from kcompile.ir.ops.sorting import TopK
+from kcompile.ir.ops.transposed import ConvTranspose
+from kcompile.ir.ops.trigonometry import (
+    Acos,
+    Acosh,
+    Asin,
+    Asinh,
+    Atan,
+    Atan2,
+    Atanh,
+    Cosh,
+    Sinh,
+    Tan,
+)
 
 __all__ = [
     "Absolute",
+    "Acos",
+    "Acosh",
     "Add",
     "Argmax",
     "Argmin",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atan2",
+    "Atanh",
+    "Attention",
     "AveragePool",
     "BatchNorm",
     "BatchNormTraining",
     "BinaryCrossentropy",
+    "BitwiseAnd",
+    "BitwiseNot",
+    "BitwiseOr",
+    "BitwiseXor",
     "BroadcastTo",
     "Cast",
     "CategoricalCrossentropy",
@@ -101,7 +144,10 @@ __all__ = [
     "Concatenate",
     "Constant",
     "Conv",
+    "ConvTranspose",
     "Cos",
+    "Cosh",
+    "CumSum",
     "DimSize",
     "Divide",
     "Dropout",
@@ -111,13 +157,19 @@ __all__ = [
     "Exp",
     "Expm1",
     "Floor",
+    "FloorDivide",
     "Gather",
+    "GatherElements",
     "Gelu",
     "Greater",
     "GreaterEqual",
+    "Gru",
+    "GroupNorm",
     "Iota",
     "IsFinite",
+    "IsInf",
     "IsNan",
+    "LayerNorm",
     "LeakyRelu",
     "Less",
     "LessEqual",
@@ -128,6 +180,7 @@ __all__ = [
     "LogicalAnd",
     "LogicalNot",
     "LogicalOr",
+    "Lstm",
     "Matmul",
     "MaxPool",
     "Maximum",
@@ -147,19 +200,32 @@ __all__ = [
     "Relu",
     "Remainder",
     "Reshape",
+    "Resize",
+    "Reverse",
+    "RmsNorm",
     "Round",
     "Rsqrt",
+    "ScatterNd",
+    "ShiftLeft",
+    "ShiftRight",
     "Sigmoid",
     "Sign",
+    "SimpleRnn",
     "Sin",
+    "Sinh",
     "Slice",
     "Softmax",
     "Softplus",
     "Softsign",
     "SparseCategoricalCrossentropy",
     "Sqrt",
+    "StopGradient",
     "Subtract",
+    "Tan",
     "Tanh",
+    "Tile",
+    "TopK",
     "Transpose",
+    "Trilu",
     "Where",
 ]

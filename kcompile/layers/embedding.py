@@ -1,0 +1,71 @@
+"""Embeddings: a vector for each number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import kcompile.ops as ops
+from kcompile import initializers, regularizers
+from kcompile.ir import ops as ir
+from kcompile.ir.errors import SpecError
+from kcompile.layers.base import Layer
+from kcompile.ops.trace import emit
+
+
+class Embedding(Layer):
+    """`y = embeddings[x]`: x `[...]` of integers in [0, input_dim), y `[..., output_dim]`.
+
+    Args: as in Keras.
+    """
+
+    inert_config = {"quantization_config": (None,), "lora_rank": (None,), "lora_alpha": (None,)}
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.pop("input_length", None)
+        weights = kwargs.pop("weights", None)
+        super().__init__(**kwargs)
+        for name, size in (("input_dim", input_dim), ("output_dim", output_dim)):
+            if type(size) is not int or size < 1:
+                raise SpecError(
+                    f"{name} must be a positive integer, got {size!r}", where=f"layer '{self.name}'"
+                )
+        self.input_dim = input_dim
+        self.output_dim = output_dim
+        self.embeddings_initializer = initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = embeddings_constraint
+        self.mask_zero = mask_zero
+        self.supports_masking = mask_zero
+        self.autocast = False
+        if weights is not None:
+            self.build(None)
+            self.built = True
+            is_list = isinstance(weights, list) and len(weights) == 1
+            self.set_weights(weights if is_list else [np.asarray(weights)])
+
+    def build(self, input_shape: Any) -> None:
+        self.embeddings = self.add_weight(
+            (self.input_dim, self.output_dim),
+            self.embeddings_initializer,
+            regularizer=self.embeddings_regularizer,
+            constraint=self.embeddings_constraint,
+            name="embeddings",
+        )
+
+    def call(self, inputs: Any) -> Any:
+        indices = inputs if inputs.dtype in ("int32", "int64") else ops.cast(inputs, "int32")
+        return emit(ir.Gather(0), self.embeddings, indices)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        return ops.not_equal(inputs, 0) if self.mask_zero else None

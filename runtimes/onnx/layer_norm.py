@@ -1,0 +1,116 @@
+"""Normalizations of each sample by its own statistics.
+
+LayerNormalization is native for the last axes, in float32 and float16: its epsilon is a float32.
+RMSNormalization came with opset 23, and GroupNormalization is slower in onnxruntime than what it
+stands for, so that these are arithmetic, which every opset from the floor on holds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kcompile.ir.dims import Size
+from kcompile.ir.graph import Value
+from kcompile.ir.ops import GroupNorm, LayerNorm, RmsNorm
+from kcompile.ir.types import DType
+from kcompile.runtimes.onnx.emitter import Emitter
+from kcompile.runtimes.onnx.shape import reshape
+from kcompile.runtimes.onnx.table import lowers
+
+
+@lowers(LayerNorm)
+def _layer_norm(
+    emitter: Emitter, op: LayerNorm, x: Value, gamma: Value | None = None, beta: Value | None = None
+) -> Value:
+    axes = op.axes_of(x.type.rank)
+    normalized = x.type.with_shape(x.type.shape[axis] for axis in axes)
+    is_native = (
+        axes == tuple(range(axes[0], x.type.rank))
+        and normalized.is_static
+        and 0 not in normalized.shape
+        and x.type.dtype in (DType.FLOAT16, DType.FLOAT32)
+    )
+    if not is_native:
+        return _arithmetic(emitter, op.epsilon, axes, x, gamma, beta, centered=True)
+    gamma = emitter.filled(1.0, normalized) if gamma is None else gamma
+    operands = [x, gamma] if beta is None else [x, gamma, beta]
+    return emitter.emit(
+        "LayerNormalization", operands, x.type, axis=axes[0], epsilon=float(op.epsilon)
+    )
+
+
+@lowers(RmsNorm)
+def _rms_norm(emitter: Emitter, op: RmsNorm, x: Value, gamma: Value | None = None) -> Value:
+    axes = op.axes_of(x.type.rank)
+    return _arithmetic(emitter, op.epsilon, axes, x, gamma, None, centered=False)
+
+
+@lowers(GroupNorm)
+def _group_norm(
+    emitter: Emitter, op: GroupNorm, x: Value, gamma: Value | None = None, beta: Value | None = None
+) -> Value:
+    axis = op.axis_of(x.type.rank)
+    before, channels, after = x.type.shape[:axis], x.type.shape[axis], x.type.shape[axis + 1 :]
+    split = (*before, op.groups, channels // op.groups, *after)
+    others = tuple(other for other in range(1, x.type.rank + 1) if other != axis)
+    wide = _wide(emitter, x)
+    y = _normalized(emitter, op.epsilon, others, reshape(emitter, wide, split), centered=True)
+    y = _affine(emitter, reshape(emitter, y, x.type.shape), (axis,), gamma, beta)
+    return emitter.cast(y, x.type.dtype)
+
+
+def _arithmetic(
+    emitter: Emitter,
+    epsilon: float,
+    axes: tuple[int, ...],
+    x: Value,
+    gamma: Value | None,
+    beta: Value | None,
+    *,
+    centered: bool,
+) -> Value:
+    y = _normalized(emitter, epsilon, axes, _wide(emitter, x), centered=centered)
+    return emitter.cast(_affine(emitter, y, axes, gamma, beta), x.type.dtype)
+
+
+def _wide(emitter: Emitter, x: Value) -> Value:
+    is_narrow = x.type.dtype in (DType.FLOAT16, DType.BFLOAT16)
+    return emitter.cast(x, DType.FLOAT32) if is_narrow else x
+
+
+def _normalized(
+    emitter: Emitter, epsilon: float, axes: tuple[int, ...], x: Value, *, centered: bool
+) -> Value:
+    if centered:
+        x = emitter.elementwise("Sub", x, _mean(emitter, axes, x))
+    square = _mean(emitter, axes, emitter.elementwise("Mul", x, x))
+    shifted = emitter.elementwise("Add", square, emitter.scalar(epsilon, x.type.dtype))
+    return emitter.elementwise("Div", x, emitter.elementwise("Sqrt", shifted))
+
+
+def _mean(emitter: Emitter, axes: tuple[int, ...], x: Value) -> Value:
+    type = x.type.with_shape(1 if i in axes else size for i, size in enumerate(x.type.shape))
+    if any(x.type.shape[axis] == 0 for axis in axes):  # onnxruntime's mean of nothing is 0
+        return emitter.filled(np.nan, type)
+    if emitter.opset >= 18:
+        return emitter.emit("ReduceMean", [x, emitter.constant(axes)], type, keepdims=1)
+    return emitter.emit("ReduceMean", [x], type, axes=axes, keepdims=1)
+
+
+def _affine(
+    emitter: Emitter, y: Value, axes: tuple[int, ...], gamma: Value | None, beta: Value | None
+) -> Value:
+    """`y * gamma + beta`; those have the sizes of y along axes."""
+    shape = [y.type.shape[axis] if axis in axes else 1 for axis in range(axes[0], y.type.rank)]
+    for op_type, weight in (("Mul", gamma), ("Add", beta)):
+        if weight is not None:
+            weight = _shaped(emitter, emitter.cast(weight, y.type.dtype), tuple(shape))
+            y = emitter.elementwise(op_type, y, weight)
+    return y
+
+
+def _shaped(emitter: Emitter, weight: Value, shape: tuple[Size, ...]) -> Value:
+    array = emitter.literal(weight)
+    if array is None or shape == weight.type.shape:
+        return reshape(emitter, weight, shape)
+    return emitter.constant(array.reshape(shape), weight.type.dtype)

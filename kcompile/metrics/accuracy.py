@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import kcompile.ops as ops
+from kcompile.ir import ops as ir
 from kcompile.ir.types import DType
 from kcompile.losses.base import to_same_rank
 from kcompile.losses.calling import one_graph_function
 from kcompile.losses.regression import as_pair
 from kcompile.metrics.reductions import FunctionMetric
+from kcompile.ops.trace import emit
 
 
 def _to_float(matches: Any) -> Any:
@@ -51,7 +53,8 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
 @one_graph_function
 def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
     """1 where fewer than k predictions beat that of the one-hot label's class, else 0."""
-    return _to_float(ops.in_top_k(ops.argmax(y_true, -1), y_pred, k))
+    y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+    return _in_top_k(ops.argmax(y_true, -1), y_pred, k)
 
 
 @one_graph_function
@@ -64,8 +67,22 @@ def sparse_top_k_categorical_accuracy(
     """
     y_true, y_pred = _class_numbers(y_true), ops.convert_to_tensor(y_pred)
     if not from_sorted_ids:
-        return _to_float(ops.in_top_k(y_true, y_pred, k))
+        is_column = len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1
+        return _in_top_k(ops.squeeze(y_true, -1) if is_column else y_true, y_pred, k)
     return _to_float(ops.any(ops.equal(ops.expand_dims(y_true, -1), y_pred[..., :k]), -1))
+
+
+def _in_top_k(labels: Any, scores: Any, k: int) -> Any:
+    """1 where fewer than k of the scores `[..., C]` beat that of the label `[...]`, else 0.
+
+    A label outside [0, C), or at a NaN, is not among them. Only C must be a number.
+    """
+    scores = ops.cast(scores, "float32")
+    is_label = emit(ir.OneHot(scores.shape[-1], DType.BOOL), labels)
+    score = ops.max(ops.where(is_label, scores, float("-inf")), -1, True)
+    score = ops.where(ops.equal(score, score), score, float("-inf"))
+    num_better = ops.sum(_to_float(ops.greater(scores, score)), -1)
+    return _to_float(ops.less(num_better, k))
 
 
 def _class_numbers(y_true: Any) -> Any:

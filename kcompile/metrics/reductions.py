@@ -9,7 +9,7 @@ import kcompile.ops as ops
 from kcompile.ir import ops as ir
 from kcompile.ir.errors import SpecError
 from kcompile.ir.types import DType
-from kcompile.losses.base import to_same_rank
+from kcompile.losses.base import mask_of, to_same_rank, weight_of
 from kcompile.losses.calling import one_graph
 from kcompile.metrics.base import Metric, updates
 from kcompile.ops.configs import argument_names
@@ -104,8 +104,9 @@ class MeanMetricWrapper(Mean):
 
     @updates
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        weight = weight_of(sample_weight, mask_of(y_pred), self.dtype, "sum")
         values = self.fn(y_true, y_pred, **self.fn_arguments)
-        super().update_state(values, sample_weight)
+        super().update_state(values, weight)
 
     def get_config(self) -> dict[str, Any]:
         raise SpecError(
@@ -132,8 +133,9 @@ class FunctionMetric(Mean):
 
     @updates
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        weight = weight_of(sample_weight, mask_of(y_pred), self.dtype, "sum")
         values = type(self).function(y_true, y_pred, **self.arguments)
-        super().update_state(values, sample_weight)
+        super().update_state(values, weight)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self.arguments}

@@ -155,7 +155,7 @@ def in_top_k(targets: Any, predictions: Any, k: int) -> Any:
     A target outside [0, C), or at a NaN, is not among them.
     """
     scores, labels = to_float(predictions), to_tensor(targets)
-    one_hot = emit(ir.OneHot(scores.type.static_shape[-1], DType.BOOL), labels)
+    one_hot = emit(ir.OneHot(int(scores.type.shape[-1]), DType.BOOL), labels)
     score = max(where(one_hot, scores, float("-inf")), -1, True)
     rank = sum(greater(scores, where(equal(score, score), score, float("-inf"))), -1)
     return rank < k

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -170,7 +171,7 @@ def fit_to_input(
 
     Raises:
         ShapeError: rank or sizes differ from the input's.
-        DataError: it holds no numbers, or fractions where the input takes integers.
+        DataError: it holds no numbers, or numbers that the input's integer type does not have.
     """
     place = f"{where} '{name}'"
     array = _adjust_rank(as_array(value, place), type)
@@ -181,16 +182,9 @@ def fit_to_input(
         bind_symbols(row, array.shape[1:], env)
     except DimMismatchError:
         raise _shape_error(place, type, array) from None
-    if array.dtype.kind == "f" and not type.dtype.is_floating:
-        whole = array.astype(type.dtype.numpy)
-        if not np.array_equal(whole, array):
-            raise DataError(
-                f"needs {type.dtype.keras_name}, got fractions of type {array.dtype}",
-                where=place,
-                hint="Round them, or make the input take floats",
-            )
-        return whole
-    return _narrow(array, type.dtype)
+    if type.dtype.is_floating:
+        return _narrow(array, type.dtype)
+    return _exact(array, type.dtype, place)
 
 
 def fit_to_target(value: Any, where: str) -> np.ndarray[Any, Any]:
@@ -213,37 +207,79 @@ def class_weights(
     """The weight of each row's class, float32 `[rows]`; 1 for classes that have none.
 
     Classes are the numbers in `target`, or the places of the largest in its last axis.
+
+    Raises:
+        DataError: a class is no integer, or there is not one for each row.
     """
+    require_classes(weight, target.shape[-1] if target.ndim > 1 else 1)
     classes = target
     if classes.ndim > 1:
         classes = classes[..., 0] if classes.shape[-1] == 1 else np.argmax(classes, axis=-1)
-    rounded = np.round(classes).astype(np.int64)
-    if rounded.ndim > 1:
+    if classes.ndim > 1:
         raise DataError(
             f"class_weight needs one class for each row, got targets {target.shape}", where="fit"
         )
-    result = np.ones(len(rounded), np.float32)
+    if (fractions := _fractions(classes)).any():
+        row = int(np.argmax(fractions))
+        raise DataError(
+            f"class_weight needs labels that are integers, got {classes[row]} in row {row}",
+            where="fit",
+        )
+    result = np.ones(len(classes), np.float32)
     for number, value in weight.items():
-        result[rounded == number] = value
+        result[classes == number] = value
     return result
 
 
-def require_labels_in_range(
-    labels: np.ndarray[Any, Any], num_classes: int, ignored: int | None, where: str
-) -> None:
-    """Check that class numbers are in [0, num_classes).
+def require_classes(weight: Mapping[int, float], num_classes: int | None) -> None:
+    """Check that the keys of `class_weight` are classes; any integer from 0 on without a number.
+
+    Raises:
+        DataError: one is not.
+    """
+    known = math.inf if num_classes in (None, 1) else num_classes
+    for number in weight:
+        if isinstance(number, bool) or not isinstance(number, Integral) or not 0 <= number < known:
+            raise DataError(
+                f"class_weight is for the class {number!r}, which is no integer in [0, {known})",
+                where="fit",
+                hint="Its keys are class numbers, which count from 0",
+            )
+
+
+def require_probabilities(labels: np.ndarray[Any, Any], where: str) -> None:
+    """Check that labels are in [0, 1].
 
     Raises:
         DataError: one is not; names the row.
     """
-    bad = (labels < 0) | (labels >= num_classes)
+    bad = (labels < 0) | (labels > 1)
+    if bad.any():
+        first = tuple(np.argwhere(bad)[0])
+        raise DataError(
+            f"the label {labels[first]} in row {first[0]} is not in [0, 1]",
+            where=where,
+            hint="Binary cross-entropy takes 0, 1 and what is between",
+        )
+
+
+def require_labels_in_range(
+    labels: np.ndarray[Any, Any], num_classes: int | None, ignored: int | None, where: str
+) -> None:
+    """Check that class numbers are integers in [0, num_classes); None for any number of classes.
+
+    Raises:
+        DataError: one is not; names the row.
+    """
+    known = math.inf if num_classes is None else num_classes
+    bad = (labels < 0) | (labels >= known) | _fractions(labels)
     if ignored is not None:
         bad &= labels != ignored
     if not bad.any():
         return
     row = np.argwhere(bad)[0]
     raise DataError(
-        f"the label {labels[tuple(row)]} in row {row[0]} is not a class in [0, {num_classes})",
+        f"the label {labels[tuple(row)]} in row {row[0]} is not a class in [0, {known})",
         where=where,
         hint="Labels count from 0; give the output as many units as there are classes",
     )
@@ -276,8 +312,6 @@ class Batching:
         """As in Keras: without a batch size, 32, or what makes `steps` batches of the rows."""
         if batch_size is None:
             batch_size = math.ceil(num_rows / steps) if steps else DEFAULT_BATCH_SIZE
-        if batch_size < 1:
-            raise DataError(f"batch_size must be at least 1, got {batch_size}")
         # A batch that is larger than the data is one partial batch of all rows.
         return Batching(num_rows, min(int(batch_size), num_rows), shuffle, seed)
 
@@ -299,6 +333,10 @@ class Batching:
             return stream.permutation(rows)
         parts = range(0, self.num_rows, self.batch_size)
         return np.concatenate([stream.permutation(rows[i : i + self.batch_size]) for i in parts])
+
+
+def _fractions(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return np.asarray(numbers != np.floor(numbers))
 
 
 def _sum(array: np.ndarray[Any, Any]) -> Any:
@@ -323,10 +361,29 @@ def _adjust_rank(array: np.ndarray[Any, Any], type: TensorType) -> np.ndarray[An
 
 
 def _narrow(array: np.ndarray[Any, Any], wanted: DType) -> np.ndarray[Any, Any]:
-    """Elements of at most 32 bits; smaller ones are cast on the device, batch by batch."""
-    if array.dtype.itemsize <= 2 and wanted.is_floating and array.dtype.kind in "biu":
+    """For a floating type: at most 32 bits; small integers are cast on the device, by batch."""
+    if array.dtype.itemsize <= 2 and array.dtype.kind in "biu":
         return array
     return array.astype(wanted.numpy, copy=False)
+
+
+def _exact(array: np.ndarray[Any, Any], wanted: DType, place: str) -> np.ndarray[Any, Any]:
+    """The same numbers in an integer type or bool.
+
+    Raises:
+        DataError: the type does not have one of them.
+    """
+    with np.errstate(invalid="ignore"):  # the comparison finds what cannot be cast
+        cast = array.astype(wanted.numpy, copy=False)
+    different = cast != array
+    if different.any():
+        place_of_first = tuple(np.argwhere(different)[0])
+        raise DataError(
+            f"needs {wanted.keras_name}, got {array[place_of_first]} in row {place_of_first[0]}",
+            where=place,
+            hint="Give numbers that this type has, or make the input take another",
+        )
+    return cast
 
 
 def _shape_error(place: str, type: TensorType, array: np.ndarray[Any, Any]) -> ShapeError:

@@ -49,7 +49,7 @@ class Runner:
         """The next steps from batch `position` on, at most to `end`.
 
         Returns:
-            State, logs, the number of steps, and how many of them had a finite loss.
+            State, logs, the number of steps, and how many of them were finite.
         """
         from kcompile.runtimes.jax.training import Batches
 
@@ -88,18 +88,25 @@ class Evaluation:
         self.num_batches = num_batches
         self._metrics: Any = None
 
-    def run(self, weights: Mapping[str, Any], callbacks: Any) -> tuple[Logs, Mapping[str, Any]]:
+    def run(
+        self, weights: Mapping[str, Any], callbacks: Any, first_step: int, epoch: int | None = None
+    ) -> tuple[Logs, Mapping[str, Any]]:
         """The logs, and the states afterwards.
 
         Args:
             weights: by name; they are left alone, and copied where the program updates them.
+            first_step: number of the first batch, for random ops.
+            epoch: after which training validates; None outside training.
+
+        Raises:
+            NonFiniteLossError: the loss is NaN or infinite.
         """
         from kcompile.runtimes.jax import training as xla
 
         program = self.runner.program
         frozen = {name: weights[name] for name in program.frozen_names}
         states = {n: weights[n] for n in program.state_names if n not in program.initial}
-        metrics = self._metrics or xla.copied(program.initial)
+        metrics, self._metrics = self._metrics or xla.copied(program.initial), None
         state = xla.State({}, {**metrics, **xla.copied(states)}, None)
         self.runner.feeder.start_pass(0)
         callbacks.on_test_begin()
@@ -107,15 +114,23 @@ class Evaluation:
         logs: Logs = {}
         while position < self.num_batches:
             callbacks.on_test_batch_begin(position)
-            state, logs, count, _ = self.runner.run(
+            state, logs, count, done = self.runner.run(
                 state,
                 frozen,
                 position,
                 self.num_batches,
-                position,
+                first_step + position,
                 lambda first, number: np.zeros(number, np.float32),
                 fresh=position == 0,
             )
+            if done < count:
+                which = "loss" if epoch is None else "validation loss"
+                raise NonFiniteLossError(
+                    f"the {which} is NaN or infinite",
+                    epoch=epoch,
+                    step=position + done,
+                    hint="Look for weights that are too large, or for a log or division of 0",
+                )
             position += count
             callbacks.on_test_batch_end(position - 1, logs)
         callbacks.on_test_end(logs)
@@ -131,12 +146,14 @@ class Progress:
         num_updates: updates of the weights.
         first_update: their number when the present optimizer started.
         num_passes: passes over data that were started; each has an order of its own.
+        num_outside: batches of evaluation and prediction; each has random numbers of its own.
         slots: the optimizer's state.
     """
 
     num_updates: int = 0
     first_update: int = 0
     num_passes: int = 0
+    num_outside: int = 0
     slots: Any = None
 
 
@@ -166,7 +183,8 @@ class Training:
         """Train for one epoch.
 
         Raises:
-            NonFiniteLossError: the loss became NaN or infinite; the weights are those before it.
+            NonFiniteLossError: the loss or an updated weight became NaN or infinite; the weights
+                are those before the step.
         """
         begin, end = self._batches()
         logs: Logs = {}
@@ -222,7 +240,8 @@ class Training:
         self.progress.num_updates += done
         if done < count:
             raise NonFiniteLossError(
-                "the loss is NaN or infinite; the weights are those before this step",
+                "the loss, or a weight updated by its gradient, is NaN or infinite; the weights are"
+                " those before this step",
                 epoch=epoch,
                 step=step + done,
                 hint="Lower the learning rate, clip gradients, or look for a log or division of 0",

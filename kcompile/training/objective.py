@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,19 @@ class Settings:
     loss_weights: Any = None
     metrics: Any = None
     weighted_metrics: Any = None
+
+    def require_known_names(self) -> None:
+        """Check what is given by name; what depends on shapes is found with the first data.
+
+        Raises:
+            SpecError: there is no such loss or metric.
+        """
+        # Any shapes do: a name that depends on them is known for all.
+        shape = (None, 1)
+        for entry in _named(self.loss):
+            losses.resolve(entry, shape, shape)
+        for entry in (*_named(self.metrics), *_named(self.weighted_metrics)):
+            metrics.resolve(entry, None, shape, shape)
 
 
 @dataclass(frozen=True)
@@ -241,6 +254,17 @@ def _metric_lists(given: Any, names: list[str], what: str) -> dict[str, list[Any
         return {name: [] for name in names}
     entries = _per_output(given, names, what)
     return {name: [m for m in leaves([entries[name]]) if m is not None] for name in names}
+
+
+def _named(given: Any) -> Iterator[str]:
+    """The names in an argument of `compile`; configs have none."""
+    if isinstance(given, str):
+        yield given
+    elif isinstance(given, (list, tuple)):
+        for entry in given:
+            yield from _named(entry)
+    elif isinstance(given, Mapping) and "class_name" not in given:
+        yield from _named(list(given.values()))
 
 
 def _loss(output: str, identifier: Any, target: Any, prediction: tuple[int | None, ...]) -> Any:

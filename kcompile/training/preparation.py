@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from kcompile.ir.errors import DataError
+from kcompile.losses import BinaryCrossentropy, BinaryFocalCrossentropy
 from kcompile.training import data as datasets
 from kcompile.training.data import DataSet
 from kcompile.training.objective import Objective
@@ -63,8 +64,14 @@ def prepare_inputs(model: Any, x: Any, where: str) -> tuple[DataSet, dict[str, i
     return DataSet(arrays, {}, {}), sizes
 
 
-def require_known_labels(model: Any, objective: Objective, data: DataSet, where: str) -> None:
-    """Check that class numbers are those of classes that the outputs have.
+def require_known_labels(
+    model: Any,
+    objective: Objective,
+    data: DataSet,
+    class_weight: Mapping[int, float] | None,
+    where: str,
+) -> None:
+    """Check that labels, and the keys of class_weight, are ones that losses and outputs have.
 
     Raises:
         DataError: one is not; names the row.
@@ -72,13 +79,15 @@ def require_known_labels(model: Any, objective: Objective, data: DataSet, where:
     shapes = output_shapes(model)
     for output in objective.outputs:
         loss, name = output.loss, output.output
+        if isinstance(loss, (BinaryCrossentropy, BinaryFocalCrossentropy)):
+            datasets.require_probabilities(data.y[name], _target(name, where))
         if loss is None or not loss.labels_are_classes:
             continue
         num_classes = shapes[name][getattr(loss, "axis", -1)]
-        if num_classes is not None:
-            datasets.require_labels_in_range(
-                data.y[name], num_classes, getattr(loss, "ignore_class", None), _target(name, where)
-            )
+        datasets.require_classes(class_weight or {}, num_classes)
+        datasets.require_labels_in_range(
+            data.y[name], num_classes, getattr(loss, "ignore_class", None), _target(name, where)
+        )
 
 
 def _target(name: str, where: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from kcompile.ir.dims import Dim, Size
 from kcompile.ir.errors import SpecError
-from kcompile.ir.graph import Graph
+from kcompile.ir.graph import Graph, Role
 from kcompile.ir.types import DType, TensorType
 from kcompile.models.tracing import names_of, trace_outputs
 from kcompile.ops.trace import Trace, with_equal_sizes
@@ -114,7 +114,34 @@ def make_program(
     graph = step_graph(model, objective, key, metric_names)
     initial = initial_metrics(objective, metric_names)
     results = trace_results(objective, metric_names)
-    return Program(graph, results, initial, transformation if key.training else None)
+    if not key.training:
+        return Program(graph, results, initial)
+    return Program(graph, results, initial, transformation, constraint_graph(model, graph))
+
+
+def constraint_graph(model: Any, step: Graph) -> Graph | None:
+    """From the weights that a step trains to those with a constraint, by the weight's name."""
+    trained = {entry.name for entry in step.inputs_with(Role.PARAM)}
+    names = names_of(model)
+    trace = Trace("constraints", names=names)
+    with trace.active():
+        constrained = [
+            (name, _constrained(trace, variable, name))
+            for variable, name in names.items()
+            if name in trained and variable.constraint is not None
+        ]
+    return trace.finish(constrained) if constrained else None
+
+
+def _constrained(trace: Trace, variable: Any, name: str) -> Any:
+    tensor = trace.convert(variable.constraint(variable.value), variable.type.dtype)
+    if tensor.type != variable.type:
+        raise SpecError(
+            f"the constraint makes {tensor.type} of {variable.type}",
+            where=f"weight '{name}'",
+            hint="A constraint keeps the weight's shape",
+        )
+    return tensor
 
 
 def initial_metrics(objective: Objective, metric_names: Mapping[Any, str]) -> dict[str, Any]:
@@ -134,6 +161,14 @@ def make_predictor(model: Any, sizes: Mapping[str, int]) -> Any:
 
     graph = with_equal_sizes(build)
     return Predictor(pipelines.run_pipeline(graph, pipelines.INFERENCE).graph)
+
+
+def structure_of(model: Any) -> tuple[Any, ...]:
+    """What changes when layers are added to a model or taken off, at any depth.
+
+    A Sequential makes another functional model whenever its layers change.
+    """
+    return tuple((layer, getattr(layer, "_functional", None)) for layer in _layers(model))
 
 
 class TrainableFlags:

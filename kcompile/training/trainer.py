@@ -11,14 +11,15 @@ import numpy as np
 from kcompile.ir.errors import DataError, NonFiniteLossError, TrainingError
 from kcompile.ops import seeds
 from kcompile.ops.structure import pack_like
+from kcompile.training import arguments, programs
 from kcompile.training import data as datasets
-from kcompile.training import programs
-from kcompile.training.blocks import BlockLength, Feeder
+from kcompile.training.blocks import Feeder
+from kcompile.training.cache import ProgramCache
 from kcompile.training.callbacks import CallbackList
 from kcompile.training.data import Batching, DataSet
 from kcompile.training.interrupts import deferred_interrupt
 from kcompile.training.loops import OUTSIDE_TRAINING, Evaluation, Logs, Progress, Runner, Training
-from kcompile.training.objective import Objective, Settings
+from kcompile.training.objective import Settings
 from kcompile.training.preparation import prepare, prepare_inputs, require_known_labels
 from kcompile.training.weights import BorrowedWeights
 
@@ -26,7 +27,8 @@ from kcompile.training.weights import BorrowedWeights
 class Trainer:
     """Trains, evaluates and predicts with one model.
 
-    Programs are compiled when they are first needed and kept until `compile` is called again.
+    Programs are compiled when they are first needed and kept until `compile` is called again or
+    the model's layers change.
 
     Args:
         model: a functional or sequential model.
@@ -37,14 +39,11 @@ class Trainer:
         self.optimizer: Any = None
         self.settings: Settings | None = None
         self.steps_per_execution = 1
-        self.objective: Objective | None = None
+        self.cache = ProgramCache(model)
         self.progress = Progress()
         self._seed: int | None = None
         self._flags: programs.TrainableFlags | None = None
         self._slots_of: tuple[Any, ...] | None = None
-        self._metric_names: dict[Any, str] = {}
-        self._programs: dict[Any, Any] = {}
-        self._lengths: dict[Any, BlockLength] = {}
         self._transformation: Any = None
 
     # Settings
@@ -75,7 +74,7 @@ class Trainer:
             auto_scale_loss: means nothing without mixed precision.
 
         Raises:
-            SpecError: the optimizer is unknown.
+            SpecError: the optimizer, a loss or a metric is unknown, or an argument out of range.
             NotImplementedError: an option is asked for that is not implemented.
         """
         from kcompile.training import optimizers
@@ -85,24 +84,29 @@ class Trainer:
         if jit_compile not in ("auto", True, None):
             raise NotImplementedError("jit_compile=False is not there: steps are always compiled")
         del auto_scale_loss
+        arguments.require_counts("compile", steps_per_execution=steps_per_execution)
+        settings = Settings(loss, loss_weights, metrics, weighted_metrics)
+        settings.require_known_names()
         self.optimizer = optimizers.get(optimizer)
-        self.settings = Settings(loss, loss_weights, metrics, weighted_metrics)
+        self.settings = settings
         self.steps_per_execution = steps_per_execution
-        self.objective = None
         self._flags = programs.TrainableFlags(self.model)
-        self._programs.clear()
-        self._lengths.clear()
+        self.cache.clear()
         self.model.stop_training = False
 
     @property
     def metrics(self) -> list[Any]:
         """The metrics, the mean of the loss first; empty before the first data."""
-        return [] if self.objective is None else [m for _, m in self.objective.named()]
+        return [metric for _, metric in self._named_metrics()]
 
     @property
     def metrics_names(self) -> list[str]:
         """Their names in logs, in the order of what `evaluate` returns."""
-        return [] if self.objective is None else [name for name, _ in self.objective.named()]
+        return [name for name, _ in self._named_metrics()]
+
+    def _named_metrics(self) -> list[tuple[str, Any]]:
+        objective = self.cache.objective
+        return [] if objective is None else objective.named()
 
     # Training
 
@@ -153,8 +157,19 @@ class Trainer:
 
         Raises:
             DataError: the data do not fit, or hold NaN.
-            NonFiniteLossError: the loss became NaN or infinite.
+            NonFiniteLossError: a loss, or an updated weight, became NaN or infinite.
+            SpecError: an argument is of the wrong type or out of range.
         """
+        arguments.require_fit_arguments(
+            epochs,
+            initial_epoch,
+            shuffle,
+            validation_freq,
+            batch_size=batch_size,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+        )
         self._require_compiled("fit")
         train, sizes = self._data(x, y, sample_weight, class_weight, "fit")
         validation = None
@@ -184,7 +199,7 @@ class Trainer:
                     if interrupt.requested:
                         break
                     if evaluation is not None and validates(epoch):
-                        logs |= self._validate(training, evaluation, listed)
+                        logs |= self._validate(training, evaluation, epoch, listed)
                     listed.on_epoch_end(epoch, logs)
                     if self.model.stop_training or interrupt.requested:
                         break
@@ -239,7 +254,10 @@ class Trainer:
 
         Raises:
             DataError: the data do not fit, or hold NaN.
+            NonFiniteLossError: the loss is NaN or infinite.
+            SpecError: an argument is of the wrong type or out of range.
         """
+        arguments.require_counts("evaluate", batch_size=batch_size, steps=steps)
         self._require_compiled("evaluate")
         data, sizes = self._data(x, y, sample_weight, None, "evaluate")
         batching = Batching.of(data.num_rows, batch_size, steps)
@@ -247,7 +265,8 @@ class Trainer:
         listed = self._callbacks(callbacks, verbose, 1, total)
         evaluation = self._evaluation(data, sizes, batch_size, steps, listed)
         weights = self.model.named_weights()
-        logs, states = evaluation.run(_on_device(weights), listed)
+        first = self._outside_training(evaluation.num_batches)
+        logs, states = evaluation.run(_on_device(weights), listed, first)
         for name, array in states.items():
             if name in weights:
                 weights[name].assign(array)
@@ -283,25 +302,29 @@ class Trainer:
 
         Raises:
             DataError: the data do not fit.
+            SpecError: an argument is of the wrong type or out of range.
         """
         from kcompile.runtimes.jax import training as xla
 
+        arguments.require_counts("predict", batch_size=batch_size, steps=steps)
         data, sizes = prepare_inputs(self.model, x, "predict")
         data.require_rows("predict")
         batching = Batching.of(data.num_rows, batch_size, steps)
         total = min(steps or batching.num_batches, batching.num_batches)
         listed = self._callbacks(callbacks, verbose, 1, total)
-        predictor = self._predictor(sizes)
+        self.cache.follow_model()
+        predictor = self.cache.predictor(sizes)
         named = self.model.named_weights()
         weights = _on_device({name: named[name] for name in predictor.weight_names})
         seed = self._training_seed() + OUTSIDE_TRAINING
+        first = self._outside_training(total)
         parts: list[Any] = []
         listed.on_predict_begin()
         for number in range(total):
             listed.on_predict_batch_begin(number)
             begin = number * batching.batch_size
             rows = data.rows(slice(begin, begin + batching.batch_size)).x
-            parts.append(xla.on_host(predictor.run(weights, rows, seed, number)))
+            parts.append(xla.on_host(predictor.run(weights, rows, seed, first + number)))
             listed.on_predict_batch_end(number, {"outputs": parts[-1]})
         listed.on_predict_end()
         flat = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
@@ -327,14 +350,21 @@ class Trainer:
             self._seed = seeds.next_seed()
         return self._seed
 
+    def _outside_training(self, num_batches: int) -> int:
+        """The number of the first of so many batches, whose random numbers are nobody else's."""
+        first = self.progress.num_outside
+        self.progress.num_outside += num_batches
+        return first
+
     def _data(
         self, x: Any, y: Any, sample_weight: Any, class_weight: Any, where: str
     ) -> tuple[DataSet, dict[str, int]]:
         """Checked data, and the numbers of symbolic sizes; the objective is there afterwards."""
         data, sizes = prepare(self.model, x, y, sample_weight, class_weight, where)
-        self._resolve(data)
-        assert self.objective is not None
-        require_known_labels(self.model, self.objective, data, where)
+        self.cache.follow_model()
+        assert self.settings is not None
+        objective = self.cache.resolve(self.settings, data)
+        require_known_labels(self.model, objective, data, class_weight, where)
         return data, sizes
 
     def _validation_data(self, given: Any) -> DataSet:
@@ -343,16 +373,8 @@ class Trainer:
         x, y, weight = (*given, None)[:3]
         return self._data(x, y, weight, None, "fit: validation data")[0]
 
-    def _resolve(self, data: DataSet) -> None:
-        """Find the losses and metrics, once it is known what targets look like."""
-        if self.objective is None:
-            assert self.settings is not None
-            self.objective = programs.make_objective(self.model, self.settings, data)
-            taken = set(self.model.named_weights())
-            self._metric_names = self.objective.variable_names(taken)
-
     def _program(self, data: DataSet, sizes: Mapping[str, int], training: bool) -> Any:
-        assert self._flags is not None and self.objective is not None
+        assert self._flags is not None
         if training and (changed := self._flags.differ()):
             warnings.warn(
                 f"trainable has changed since compile, for {', '.join(changed)}; what was trainable"
@@ -360,17 +382,13 @@ class Trainer:
                 stacklevel=4,
             )
         with self._flags.in_force():
-            trainable = [n for n, v in self.model.named_weights().items() if v.trainable]
+            trainable = {n: v for n, v in self.model.named_weights().items() if v.trainable}
             key = programs.signature(data, sizes, training, tuple(trainable))
-            if key not in self._programs:
-                if training:
-                    self._prepare_optimizer(trainable)
-                self._programs[key] = programs.make_program(
-                    self.model, self.objective, key, self._metric_names, self._transformation
-                )
-        return self._programs[key]
+            if training and key not in self.cache.steps:
+                self._prepare_optimizer(list(trainable.values()))
+            return self.cache.step(key, self._transformation)
 
-    def _prepare_optimizer(self, trainable: Sequence[str]) -> None:
+    def _prepare_optimizer(self, trainable: Sequence[Any]) -> None:
         """The optimizer's state starts anew with another optimizer or other weights."""
         self._transformation = self.optimizer.transformation()
         key = (self.optimizer, tuple(trainable))
@@ -392,7 +410,7 @@ class Trainer:
         program = self._program(data, sizes, training=True)
         feeder = Feeder(programs.graph_arrays(data), batching)
         fixed = self.steps_per_execution if callbacks.looks_at_batches("train") else None
-        length = self._length(program, batching, fixed)
+        length = self.cache.length(program, batching, fixed)
         runner = Runner(program, feeder, length, self._training_seed())
         named = self.model.named_weights()
         used = [*program.param_names, *program.state_names, *program.frozen_names]
@@ -421,21 +439,10 @@ class Trainer:
         program = self._program(data, sizes, training=False)
         batching = Batching.of(data.num_rows, batch_size, steps)
         fixed = self.steps_per_execution if callbacks.looks_at_batches("test") else None
-        length = self._length(program, batching, fixed)
+        length = self.cache.length(program, batching, fixed)
         feeder = Feeder(programs.graph_arrays(data), batching)
         runner = Runner(program, feeder, length, self._training_seed() + OUTSIDE_TRAINING)
         return Evaluation(runner, min(steps or batching.num_batches, batching.num_batches))
-
-    def _length(self, program: Any, batching: Batching, fixed: int | None) -> BlockLength:
-        """The block length of a program, which remembers how long its steps took."""
-        key = (program, batching.batch_size, batching.num_full, fixed)
-        return self._lengths.setdefault(key, BlockLength(fixed))
-
-    def _predictor(self, sizes: Mapping[str, int]) -> Any:
-        key = ("predict", tuple(sorted(sizes.items())), tuple(self.model.named_weights()))
-        if key not in self._programs:
-            self._programs[key] = programs.make_predictor(self.model, sizes)
-        return self._programs[key]
 
     def _train_epoch(
         self, training: Training, epoch: int, callbacks: CallbackList, interrupt: Any
@@ -445,19 +452,18 @@ class Trainer:
                 epoch, callbacks, lambda: self.model.stop_training or interrupt.requested
             )
         except NonFiniteLossError as error:
-            handlers = [c for c in callbacks.callbacks if hasattr(c, "on_non_finite")]
-            if not handlers:
-                raise
-            for handler in handlers:
-                handler.on_non_finite(error.epoch, error.step)
-            return {}
+            return _handled(error, callbacks)
 
     def _validate(
-        self, training: Training, evaluation: Evaluation, callbacks: CallbackList
+        self, training: Training, evaluation: Evaluation, epoch: int, callbacks: CallbackList
     ) -> Logs:
         weights = training.weights
         weights.arrays.update(weights.assigned())
-        logs, states = evaluation.run(weights.arrays, callbacks)
+        first = self._outside_training(evaluation.num_batches)
+        try:
+            logs, states = evaluation.run(weights.arrays, callbacks, first, epoch)
+        except NonFiniteLossError as error:
+            return _handled(error, callbacks)
         weights.arrays.update((n, a) for n, a in states.items() if n in weights.arrays)
         return {f"val_{name}": value for name, value in logs.items()}
 
@@ -476,7 +482,7 @@ class Trainer:
 
     def _keep_metrics(self, states: Mapping[str, Any]) -> None:
         """Let the metrics' variables have the values that the program computed."""
-        for variable, name in self._metric_names.items():
+        for variable, name in self.cache.metric_names.items():
             if name in states:
                 variable.assign(states[name])
 
@@ -486,6 +492,16 @@ class Trainer:
             return ordered
         values = list(ordered.values())
         return values[0] if len(values) == 1 else values
+
+
+def _handled(error: NonFiniteLossError, callbacks: CallbackList) -> Logs:
+    """No logs, if a callback handles the error; else it is raised."""
+    handlers = [c for c in callbacks.callbacks if hasattr(c, "on_non_finite")]
+    if not handlers:
+        raise error
+    for handler in handlers:
+        handler.on_non_finite(error)
+    return {}
 
 
 def _output_structure(model: Any) -> Any:

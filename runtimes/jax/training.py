@@ -58,7 +58,7 @@ class Logs(NamedTuple):
     """What a program reports.
 
     Attributes:
-        scalars: float32: the number of steps with a finite loss, then the results that are numbers.
+        scalars: float32: the number of finite steps, then the results that are numbers.
         arrays: the results that are not, by name.
     """
 
@@ -74,6 +74,7 @@ class Program:
         results: computes the logs from the states.
         initial: values of the states that start anew in every epoch: the metrics'.
         transformation: the optimizer, for training; None evaluates.
+        constraints: computes updated weights, by name, from those that the optimizer gives.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Program:
         results: Graph,
         initial: Mapping[str, Any],
         transformation: Any = None,
+        constraints: Graph | None = None,
     ) -> None:
         self.graph = graph
         self.transformation = transformation
@@ -98,6 +100,8 @@ class Program:
         self._data_types = {e.name: e.type.dtype.numpy for e in graph.inputs_with(Role.DATA)}
         self._rng_names = _names(graph, Role.RNG)
         self._function, self._results = lower(graph), lower(results)
+        self._constraints = None if constraints is None else lower(constraints)
+        self._constraint_names = [] if constraints is None else _names(constraints, Role.PARAM)
         self._result_names = [entry.name for entry in results.inputs]
         self._scalar_names = [o.name for o in results.outputs if o.value.type.rank == 0]
         self._step = self._training_step if trains else self._evaluation_step
@@ -128,8 +132,8 @@ class Program:
             fresh: whether metrics start anew.
 
         Returns:
-            The state after the steps, the logs, and the number of steps with a finite loss. Logs
-            and number have waited for the device.
+            The state after the steps, the logs, and the number of steps before the first that was
+            not finite. Logs and number have waited for the device.
         """
         numbers = _words(*key, begin, end, fresh)
         return self._reported(self._loop(state, frozen, self.initial, data, batches, numbers))
@@ -210,15 +214,16 @@ class Program:
     def _evaluation_step(
         self, state: State, frozen: Arrays, rows: Arrays, rate: Array, key: Array, good: Array
     ) -> tuple[State, Array]:
-        _, states = self._evaluate(state.params, state.states, frozen, rows, key)
-        return state._replace(states=states), good
+        loss, states = self._evaluate(state.params, state.states, frozen, rows, key)
+        return state._replace(states=states), good & jnp.isfinite(loss)
 
     def _training_step(
         self, state: State, frozen: Arrays, rows: Arrays, rate: Array, key: Array, good: Array
     ) -> tuple[State, Array]:
-        """The state after one step, or the same state when the loss is not finite.
+        """The state after one step, or the same state when the step is not finite.
 
-        `good` says whether the losses so far were finite; once one was not, nothing changes.
+        A step is finite if its loss and the updated weights are: a finite loss can have a gradient
+        of NaN. `good` says whether the steps so far were; once one was not, nothing changes.
         """
 
         def loss_of(params: Arrays) -> tuple[Array, Arrays]:
@@ -228,9 +233,17 @@ class Program:
         updates, slots = self.transformation.update(
             gradients, state.slots, state.params, learning_rate=rate
         )
-        new = State(apply_updates(state.params, updates), states, slots)
-        good = good & jnp.isfinite(loss)
+        params = apply_updates(state.params, updates)
+        good = good & jnp.isfinite(loss) & _all_finite(params)
+        new = State({**params, **self._constrained(params)}, states, slots)
         return jax.tree.map(lambda after, before: jnp.where(good, after, before), new, state), good
+
+    def _constrained(self, params: Arrays) -> Arrays:
+        """The weights with a constraint, after it."""
+        if self._constraints is None:
+            return {}
+        constrained, _ = self._constraints({name: params[name] for name in self._constraint_names})
+        return constrained
 
     def _logs(self, state: State, num_steps: Array) -> Logs:
         results, _ = self._results({name: state.states[name] for name in self._result_names})
@@ -285,6 +298,11 @@ def _restarted(state: State, initial: Arrays, fresh: Array) -> State:
         for name, array in state.states.items()
     }
     return state._replace(states=states)
+
+
+def _all_finite(arrays: Arrays) -> Array:
+    finite = [jnp.isfinite(array).all() for array in arrays.values()]
+    return jnp.stack(finite).all() if finite else jnp.bool_(True)
 
 
 def _words(*numbers: int) -> np.ndarray[Any, Any]:

@@ -155,7 +155,7 @@ def test_when_early_stopping_stops(options, values, stopped):
     name = {"acc": "accuracy"}.get(options["monitor"], options["monitor"])
     results = []
     for stop, model_like in (
-        (callbacks.EarlyStopping(**options), model()),
+        (callbacks.EarlyStopping(**{"mode": "max", **options}), model()),
         (
             keras.callbacks.EarlyStopping(**{"mode": "max", **options, "monitor": name}),
             keras.Sequential(),

@@ -28,11 +28,6 @@ def test_batches(rows, size, steps, batch, full, batches):
     assert (batching.batch_size, batching.num_full, batching.num_batches) == (batch, full, batches)
 
 
-def test_batch_size_must_be_positive():
-    with pytest.raises(DataError, match="batch_size must be at least 1, got 0"):
-        Batching.of(10, 0, None)
-
-
 def test_shuffling_is_a_permutation_that_seed_and_pass_determine():
     batching = Batching(100, 10, True, seed=3)
     order = batching.order(0)

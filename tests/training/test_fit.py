@@ -255,11 +255,11 @@ def test_a_second_fit_goes_on_with_the_optimizer_and_compiles_nothing():
         model.compile(**CATEGORICAL)
         model.fit(ROWS, ONE_HOT, shuffle=False, verbose=0)
     ours, theirs = models
-    programs = dict(ours.trainer._programs)
+    programs = dict(ours.trainer.cache.steps)
     sizes = {key: program._loop._cache_size() for key, program in programs.items()}
     histories = [m.fit(ROWS, ONE_HOT, shuffle=False, verbose=0, epochs=2).history for m in models]
     assert_same(ours, theirs, *histories)
-    assert programs == ours.trainer._programs
+    assert programs == ours.trainer.cache.steps
     assert sizes == {key: program._loop._cache_size() for key, program in programs.items()}
 
 
@@ -270,8 +270,9 @@ def test_train_on_batch():
     for begin in (0, 20, 40):
         rows = slice(begin, begin + 20)
         expected = theirs.train_on_batch(ROWS[rows], ONE_HOT[rows])
-        theirs.reset_metrics()
         assert ours.train_on_batch(ROWS[rows], ONE_HOT[rows]) == pytest.approx(expected, rel=1e-5)
+        expected = theirs.test_on_batch(ROWS[rows], ONE_HOT[rows])
+        assert ours.test_on_batch(ROWS[rows], ONE_HOT[rows]) == pytest.approx(expected, rel=1e-5)
     assert_same(ours, theirs, {}, {})
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from kcompile.ir.errors import SpecError
+from kcompile.ir.errors import NonFiniteLossError
 from kcompile.training.callbacks.base import Callback, Logs
 from kcompile.training.callbacks.logs import LogDict
+from kcompile.training.callbacks.monitor import MonitorCallback
 
-_HIGHER_IS_BETTER = ("acc", "auc", "precision", "recall", "f1", "iou", "r2", "similarity")
 
-
-class EarlyStopping(Callback):
+class EarlyStopping(MonitorCallback):
     """Stops when a number has not improved for some epochs.
 
     Args:
@@ -20,7 +19,7 @@ class EarlyStopping(Callback):
         min_delta: a smaller change is no improvement.
         patience: epochs without improvement after which training stops.
         verbose: 1 prints when it stops.
-        mode: 'min', 'max', or 'auto', which goes by the name.
+        mode: 'min', 'max', or 'auto', which knows losses and the metrics of `kcompile.metrics`.
         baseline: a number to be better than.
         restore_best_weights: whether to set the weights of the best epoch at the end.
         start_from_epoch: epochs before this one do not count.
@@ -40,14 +39,9 @@ class EarlyStopping(Callback):
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
     ) -> None:
-        super().__init__()
-        if mode not in ("auto", "min", "max"):
-            raise SpecError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
-        self.monitor = monitor
-        self.min_delta = abs(min_delta)
+        super().__init__(monitor, mode, min_delta)
         self.patience = patience
         self.verbose = verbose
-        self.mode = mode
         self.baseline = baseline
         self.restore_best_weights = restore_best_weights
         self.start_from_epoch = start_from_epoch
@@ -56,7 +50,7 @@ class EarlyStopping(Callback):
     def _reset(self) -> None:
         self.wait = 0
         self.stopped_epoch = 0
-        self.best: float | None = None
+        self.best = None
         self.best_epoch = 0
         self.best_weights: list[Any] | None = None
 
@@ -64,11 +58,13 @@ class EarlyStopping(Callback):
         self._reset()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        value = LogDict(logs or {}).get(self.monitor)
+        if not logs:  # the epoch ended at a loss that is not finite
+            return
+        value = LogDict(logs).get(self.monitor)
         if value is None:
             warnings.warn(
                 f"EarlyStopping looks at '{self.monitor}', which is not among the logs:"
-                f" {', '.join(logs or {})}",
+                f" {', '.join(logs)}",
                 stacklevel=2,
             )
             return
@@ -77,12 +73,12 @@ class EarlyStopping(Callback):
         if self.restore_best_weights and self.best_weights is None:
             self._keep(epoch)
         self.wait += 1
-        if self._is_better(value, self.best):
+        if self.is_improvement(value, self.best):
             self.best = value
             self.best_epoch = epoch
             if self.restore_best_weights:
                 self._keep(epoch)
-            if self.baseline is None or self._is_better(value, self.baseline):
+            if self.baseline is None or self.is_improvement(value, self.baseline):
                 self.wait = 0
             return
         if self.wait >= self.patience and epoch > 0:
@@ -101,26 +97,23 @@ class EarlyStopping(Callback):
         self.best_weights = self.model.get_weights()
         self.best_epoch = epoch
 
-    def _is_better(self, value: float, reference: float | None) -> bool:
-        if reference is None:
-            return True
-        sign = 1 if self._is_maximized() else -1
-        return sign * (value - reference) > self.min_delta
-
-    def _is_maximized(self) -> bool:
-        if self.mode != "auto":
-            return self.mode == "max"
-        name = self.monitor.lower()
-        return "loss" not in name and any(part in name for part in _HIGHER_IS_BETTER)
-
 
 class TerminateOnNaN(Callback):
-    """Ends training quietly when the loss is not finite; without it that is an error.
+    """Ends training quietly when a loss or weight is not finite; without it that is an error.
 
-    The weights stay those of the last step with a finite loss.
+    The weights stay those of the last finite step.
+
+    Args:
+        raise_error: whether it is an error all the same.
     """
 
-    def on_non_finite(self, epoch: int, step: int) -> None:
+    def __init__(self, raise_error: bool = False) -> None:
+        super().__init__()
+        self.raise_error = raise_error
+
+    def on_non_finite(self, error: NonFiniteLossError) -> None:
         """Called by `fit` in the place of the error."""
-        print(f"Epoch {epoch + 1}, step {step + 1}: the loss is not finite, training ends")
+        if self.raise_error:
+            raise error
+        print(f"Training ends: {error}")
         self.model.stop_training = True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kcompile.ir.errors import SpecError
 from kcompile.ir.graph import Graph, Node, Update, Value
-from kcompile.ir.ops import BatchNorm, BatchNormTraining, Dropout, StopGradient
+from kcompile.ir.ops import BatchNorm, BatchNormTraining, Dropout, RandomUniform, StopGradient
 from kcompile.passes.journal import record_change
 from kcompile.passes.rebuild import Operands, Rebuild, rebuild
 
@@ -28,7 +28,8 @@ def to_inference(graph: Graph) -> Graph:
 
     Raises:
         SpecError: a batch normalization whose moving statistics cannot be told: exactly one
-            update of a state must depend on its mean, and one on its variance.
+            update of a state must depend on its mean, and one on its variance. Or random numbers
+            that a layer draws in training, whose use cannot be told.
     """
     statistics = _find_statistics(graph)
     states: dict[str, Value] = {entry.name: entry.value for entry in graph.inputs}
@@ -43,6 +44,12 @@ def to_inference(graph: Graph) -> Graph:
                 record_change("drop_dropout")
                 assert operands[0] is not None
                 return (operands[0],)
+            case RandomUniform(forced=False):
+                raise SpecError(
+                    "what these random numbers are for in training cannot be told",
+                    where=f"layer '{node.source}'" if node.source else f"%{node.outputs[0].name}",
+                    hint="Trace the model with training=False",
+                )
             case BatchNormTraining(axis, epsilon, forced=False):
                 found = statistics[node.outputs[0].name]
                 moving = (states[found.mean], states[found.variance])

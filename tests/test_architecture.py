@@ -18,6 +18,7 @@ FLOORS = {
     "kcompile.ops": 1,
     "kcompile.initializers": 2,
     "kcompile.regularizers": 2,
+    "kcompile.constraints": 2,
     "kcompile.activations": 2,
     "kcompile.layers": 2,
     "kcompile.losses": 2,

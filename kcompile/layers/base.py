@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from kcompile import initializers
+import kcompile.ops as ops
+from kcompile import constraints, initializers, regularizers
 from kcompile.ir.errors import KCompileError, ShapeError, SpecError
+from kcompile.ir.ops import DimSize
 from kcompile.ir.types import DType
 from kcompile.layers import config as configs
 from kcompile.layers import masks
@@ -21,7 +23,16 @@ from kcompile.ops.naming import automatic_name
 from kcompile.ops.node import CallNode
 from kcompile.ops.structure import leaves, map_leaves
 from kcompile.ops.tensor import SymbolicTensor, TracedTensor
-from kcompile.ops.trace import Mode, Trace, current_trace, infer_outputs, run_eagerly, unused_name
+from kcompile.ops.trace import (
+    Mode,
+    Trace,
+    current_trace,
+    emit,
+    infer_outputs,
+    require_trace,
+    run_eagerly,
+    unused_name,
+)
 from kcompile.ops.variable import Variable
 
 #: Arguments that give the shape of the first layer's input, here or under Keras 1 and 2.
@@ -35,7 +46,7 @@ class Layer:
     makes in `build`, with `add_weight`. Shapes, gradients and exports follow from tracing `call`.
 
     Args:
-        activity_regularizer: not there yet.
+        activity_regularizer: of each output, divided by the batch size, adds to the loss.
         trainable: whether the layer's weights are trained.
         dtype: element type of weights and computation.
         autocast: whether floating-point inputs are cast to `dtype`.
@@ -71,13 +82,11 @@ class Layer:
                 where=where,
                 hint=f"Its arguments are {known}",
             )
-        if activity_regularizer is not None:
-            raise NotImplementedError(f"{where}: activity_regularizer is not there yet")
         self.name = name
         self.built = False
         self.nodes: list[CallNode] = []
         self.build_shape: Any = None
-        self.activity_regularizer = activity_regularizer
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         self._trainable = bool(trainable)
         self._dtype = configs.dtype_of(dtype, where)
         self.autocast = autocast
@@ -199,14 +208,12 @@ class Layer:
             trainable: whether it is trained.
             autocast: accepted as in Keras; weights are kept in the type that they compute in.
             regularizer: adds to the loss.
-            constraint: not there yet.
+            constraint: gives the value after each update in training.
             name: last part of its path.
 
         Raises:
             ShapeError: a size is not a number.
         """
-        from kcompile import regularizers
-
         where = f"layer '{self.name}'"
         name = name or unused_name("variable", {v.name for v in self._own_variables})
         if any(not isinstance(size, (int, np.integer)) or size < 0 for size in shape):
@@ -215,8 +222,6 @@ class Layer:
                 where=where,
                 hint="Give the input a fixed size on the axes that weights depend on",
             )
-        if constraint is not None:
-            raise NotImplementedError(f"{where}: weight constraints are not there yet")
         sizes = tuple(int(size) for size in shape)
         element = DType.of(dtype) if dtype is not None else self._dtype
         default = "glorot_uniform" if element.is_floating else "zeros"
@@ -231,6 +236,7 @@ class Layer:
         variable = Variable(make, sizes, element, name, trainable and self._trainable, make)
         variable.is_trainable_when_unfrozen = trainable
         variable.regularizer = regularizers.get(regularizer)
+        variable.constraint = constraints.get(constraint)
         trace = current_trace()
         scope = trace.builder.source if trace is not None else ""
         path = scope if scope.split("/")[-1] == self.name else self.name
@@ -294,7 +300,28 @@ class Layer:
         previous = masks.mask_of(first) if given is None else given
         with trace.in_mode(mode):
             outputs = self.call(*args, **kwargs)
+            self.regularize_activity(outputs)
             return masks.carry_masks(self, first, previous, outputs)
+
+    def add_loss(self, loss: Any) -> None:
+        """Add to the loss of training and evaluation; inside `call`.
+
+        Args:
+            loss: a tensor, whose elements are summed, or a structure of them.
+        """
+        trace = require_trace()
+        trace.losses += [ops.sum(trace.convert(leaf)) for leaf in leaves(loss)]
+
+    def regularize_activity(self, outputs: Any) -> None:
+        """Add the penalty of each output; for who calls `call` in this layer's place."""
+        if self.activity_regularizer is None:
+            return
+        for output in leaves(outputs):
+            if isinstance(output, TracedTensor):
+                penalty = self.activity_regularizer(output)
+                if output.type.rank:
+                    penalty = penalty / emit(DimSize(output.type.shape[0], penalty.type.dtype))
+                self.add_loss(penalty)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """The masks of the outputs, for inputs with the masks `previous_mask`."""
@@ -362,6 +389,9 @@ class Layer:
             "trainable": self.trainable,
             "dtype": configs.dtype_config(self._dtype),
         }
+        if self.activity_regularizer is not None:
+            key = "activity_regularizer"
+            config[key] = configs.config_value(getattr(self, key), f"layer '{self.name}': {key}")
         common = {*argument_names(Layer), *configs.COMMON}
         for key in argument_names(type(self)):
             if key in common:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import kcompile.ops as ops
-from kcompile import activations, initializers, regularizers
+from kcompile import activations, constraints, initializers, regularizers
 from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.ir.ops.windows import CHANNELS_LAST
 from kcompile.layers.base import Layer
@@ -120,7 +120,7 @@ class Convolution(Layer):
 
     def get_config(self) -> dict[str, Any]:
         # Keras writes it for convolutions even where there is none.
-        return {**super().get_config(), "activity_regularizer": self.activity_regularizer}
+        return {"activity_regularizer": None, **super().get_config()}
 
 
 class _Conv(Convolution):
@@ -161,8 +161,8 @@ class _Conv(Convolution):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = kernel_constraint
-        self.bias_constraint = bias_constraint
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
 
     def build(self, input_shape: Any) -> None:
         channels = self.input_channels(input_shape)

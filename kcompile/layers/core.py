@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import kcompile.ops as ops
-from kcompile import activations, initializers, regularizers
+from kcompile import activations, constraints, initializers, regularizers
 from kcompile.ir.dims import Size, product, symbol
 from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.ir.types import TensorType
@@ -126,8 +126,8 @@ class Dense(Layer):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = kernel_constraint
-        self.bias_constraint = bias_constraint
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
 
     def build(self, input_shape: Any) -> None:
         self.kernel = self.add_weight(

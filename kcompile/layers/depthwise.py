@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import kcompile.ops as ops
-from kcompile import activations, initializers, regularizers
+from kcompile import activations, constraints, initializers, regularizers
 from kcompile.ir.errors import SpecError
 from kcompile.layers.convolutional import Convolution
 
@@ -52,8 +52,8 @@ class _DepthwiseConv(Convolution):
         self.bias_initializer = initializers.get(bias_initializer)
         self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.depthwise_constraint = depthwise_constraint
-        self.bias_constraint = bias_constraint
+        self.depthwise_constraint = constraints.get(depthwise_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
 
     def build(self, input_shape: Any) -> None:
         channels = self.input_channels(input_shape)
@@ -124,9 +124,9 @@ class _SeparableConv(Convolution):
         self.depthwise_regularizer = regularizers.get(depthwise_regularizer)
         self.pointwise_regularizer = regularizers.get(pointwise_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.depthwise_constraint = depthwise_constraint
-        self.pointwise_constraint = pointwise_constraint
-        self.bias_constraint = bias_constraint
+        self.depthwise_constraint = constraints.get(depthwise_constraint)
+        self.pointwise_constraint = constraints.get(pointwise_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
 
     def build(self, input_shape: Any) -> None:
         channels = self.input_channels(input_shape)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import kcompile.ops as ops
-from kcompile import activations, initializers, regularizers
+from kcompile import activations, constraints, initializers, regularizers
 from kcompile.initializers import VarianceScaling
 from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.layers.base import Layer
@@ -54,8 +54,8 @@ class EinsumDense(Layer):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = kernel_constraint
-        self.bias_constraint = bias_constraint
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
         self._input, self._weights, self._result = _parse(equation, f"layer '{self.name}'")
 
     def build(self, input_shape: Any) -> None:
@@ -142,7 +142,7 @@ class EinsumDense(Layer):
         return self.activation(y if self.bias is None else ops.add(y, self.bias))
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "activity_regularizer": None}
+        return {"activity_regularizer": None, **super().get_config()}
 
 
 def _parse(equation: str, where: str) -> tuple[str, str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import kcompile.ops as ops
-from kcompile import initializers, regularizers
+from kcompile import constraints, initializers, regularizers
 from kcompile.ir import ops as ir
 from kcompile.ir.errors import SpecError
 from kcompile.layers.base import Layer
@@ -44,7 +44,7 @@ class Embedding(Layer):
         self.output_dim = output_dim
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
-        self.embeddings_constraint = embeddings_constraint
+        self.embeddings_constraint = constraints.get(embeddings_constraint)
         self.mask_zero = mask_zero
         self.supports_masking = mask_zero
         self.autocast = False

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import kcompile.ops as ops
-from kcompile import initializers, regularizers
+from kcompile import constraints, initializers, regularizers
 from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.layers.activation import Softmax
 from kcompile.layers.attention import causal_mask, window_mask
@@ -51,8 +51,8 @@ class _MultiHead(Layer):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = kernel_constraint
-        self.bias_constraint = bias_constraint
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
         if sliding_window is not None:
             self._require_positive("sliding_window", sliding_window)
 
@@ -86,6 +86,7 @@ class _MultiHead(Layer):
             self.bias_regularizer,
             self.kernel_constraint,
             self.bias_constraint,
+            activity_regularizer=self.activity_regularizer,
             dtype=self.dtype,
             name=name,
         )
@@ -155,7 +156,7 @@ class _MultiHead(Layer):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["flash_attention"]
-        return {**config, "activity_regularizer": None}
+        return {"activity_regularizer": None, **config}
 
 
 def _spread(mask: Any, rank: int, axis: int) -> Any:
@@ -242,6 +243,9 @@ class MultiHeadAttention(_MultiHead):
         self.value_dim = value_dim or key_dim
         self.output_shape = (output_shape,) if isinstance(output_shape, int) else output_shape
         self.attention_axes = _tuple(attention_axes)
+
+    def regularize_activity(self, outputs: Any) -> None:
+        """The projections have the penalty, as in Keras, not the layer itself."""
 
     def build(  # type: ignore[override]
         self, query_shape: Any, value_shape: Any, key_shape: Any = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import kcompile.ops as ops
-from kcompile import initializers, regularizers
+from kcompile import constraints, initializers, regularizers
 from kcompile.ir.op import normalize_axis
 from kcompile.layers.base import Layer
 from kcompile.layers.core import check_channels
@@ -56,8 +56,8 @@ class BatchNormalization(Layer):
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
         self.beta_regularizer = regularizers.get(beta_regularizer)
         self.gamma_regularizer = regularizers.get(gamma_regularizer)
-        self.beta_constraint = beta_constraint
-        self.gamma_constraint = gamma_constraint
+        self.beta_constraint = constraints.get(beta_constraint)
+        self.gamma_constraint = constraints.get(gamma_constraint)
 
     def build(self, input_shape: Any) -> None:
         axis = normalize_axis(self.axis, len(input_shape))

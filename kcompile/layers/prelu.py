@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import kcompile.ops as ops
-from kcompile import initializers, regularizers
+from kcompile import constraints, initializers, regularizers
 from kcompile.layers.base import Layer
 from kcompile.layers.core import check_channels
 
@@ -32,7 +32,7 @@ class PReLU(Layer):
         super().__init__(**kwargs)
         self.alpha_initializer = initializers.get(alpha_initializer)
         self.alpha_regularizer = regularizers.get(alpha_regularizer)
-        self.alpha_constraint = alpha_constraint
+        self.alpha_constraint = constraints.get(alpha_constraint)
         axes = [shared_axes] if isinstance(shared_axes, int) else shared_axes
         self.shared_axes = None if axes is None else list(axes)
 

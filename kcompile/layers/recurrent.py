@@ -277,7 +277,7 @@ class _CellLayer(RNN):
         return getattr(cell, name)
 
     def get_config(self) -> dict[str, Any]:
-        config = {**super().get_config(), "activity_regularizer": self.activity_regularizer}
+        config = {"activity_regularizer": None, **super().get_config()}
         del config["cell"]
         return config
 

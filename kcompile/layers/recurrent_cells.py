@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 import kcompile.ops as ops
-from kcompile import activations, initializers, regularizers
+from kcompile import activations, constraints, initializers, regularizers
 from kcompile.ir import ops as ir
 from kcompile.ir.errors import SpecError
 from kcompile.ir.ops.recurrent import ACTIVATIONS
@@ -50,6 +50,10 @@ class RecurrentCell(Layer):
     ) -> None:
         implementation = kwargs.pop("implementation", 2)
         super().__init__(**kwargs)
+        if self.activity_regularizer is not None:
+            raise NotImplementedError(
+                f"layer '{self.name}': give the recurrent layer, not its cell, activity_regularizer"
+            )
         if not isinstance(units, int) or units < 1:
             raise SpecError(
                 f"units must be a positive integer, got {units!r}", where=f"layer '{self.name}'"
@@ -63,9 +67,9 @@ class RecurrentCell(Layer):
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.recurrent_regularizer = regularizers.get(recurrent_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = kernel_constraint
-        self.recurrent_constraint = recurrent_constraint
-        self.bias_constraint = bias_constraint
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.recurrent_constraint = constraints.get(recurrent_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
         self.dropout = min(1.0, max(0.0, dropout))
         self.recurrent_dropout = min(1.0, max(0.0, recurrent_dropout))
         self.seed = seed

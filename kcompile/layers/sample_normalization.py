@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import kcompile.ops as ops
-from kcompile import initializers, regularizers
+from kcompile import constraints, initializers, regularizers
 from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.ir.op import normalize_axis
 from kcompile.layers.base import Layer
@@ -66,8 +66,8 @@ class _Affine(Layer):
         self.gamma_initializer = initializers.get(gamma_initializer)
         self.beta_regularizer = regularizers.get(beta_regularizer)
         self.gamma_regularizer = regularizers.get(gamma_regularizer)
-        self.beta_constraint = beta_constraint
-        self.gamma_constraint = gamma_constraint
+        self.beta_constraint = constraints.get(beta_constraint)
+        self.gamma_constraint = constraints.get(gamma_constraint)
         self.gamma: Any = None
         self.beta: Any = None
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import kcompile.ops as ops
-from kcompile import activations, initializers, regularizers
+from kcompile import activations, constraints, initializers, regularizers
 from kcompile.ir.errors import SpecError
 from kcompile.layers.convolutional import Convolution
 
@@ -51,8 +51,8 @@ class _ConvTranspose(Convolution):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel_constraint = kernel_constraint
-        self.bias_constraint = bias_constraint
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
 
     def _output_padding(self, value: int | Sequence[int] | None) -> tuple[int, ...] | None:
         """A number below the stride for each axis."""

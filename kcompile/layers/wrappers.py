@@ -39,6 +39,13 @@ class TimeDistributed(Wrapper):
 
     supports_masking = True
 
+    def __init__(self, layer: Any, **kwargs: Any) -> None:
+        super().__init__(layer, **kwargs)
+        if self.layer.activity_regularizer is not None:
+            raise NotImplementedError(
+                f"layer '{self.name}': an activity_regularizer of the inner layer is not there yet"
+            )
+
     def build(self, input_shape: Any) -> None:
         build_inner(self.layer, (input_shape[0], *input_shape[2:]))
 
@@ -155,7 +162,9 @@ class Bidirectional(Layer):
         """Outputs, each at the step that it belongs to, or the last one; and the states."""
         with require_trace().builder.scope(layer.name):
             y, last, states = layer.unfold(x, state, mask, training)
-        return (y if self.return_sequences else last), states
+            result = y if self.return_sequences else last
+            layer.regularize_activity([result, *(states if self.return_state else [])])
+        return result, states
 
     def _merge(self, y: Any, back: Any) -> Any:
         match self.merge_mode:

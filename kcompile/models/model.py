@@ -35,6 +35,10 @@ class Model(Layer):
         if type(self) is Model:
             raise SpecError("Model needs inputs and outputs, or a subclass with call")
         super().__init__(*args, **kwargs)
+        if self.activity_regularizer is not None:
+            raise NotImplementedError(
+                f"model '{self.name}': give its layers, not the model, activity_regularizer"
+            )
 
     # Structure
 

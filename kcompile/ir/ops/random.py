@@ -55,10 +55,14 @@ def _check(rng: TensorType, stream: int) -> None:
 
 @dataclass(frozen=True)
 class RandomUniform(Op):
-    """`y`: uniform random numbers `f32` in [0, 1): the upper 24 bits of a word, times 2^-24."""
+    """`y`: uniform random numbers `f32` in [0, 1): the upper 24 bits of a word, times 2^-24.
+
+    `forced` says that the model asks for them at inference too.
+    """
 
     shape: tuple[Size, ...]
     stream: int
+    forced: bool = False
     is_foldable = False
 
     def infer(self, rng: TensorType) -> TensorType:

@@ -1,76 +1,173 @@
-"""Writes docs/coverage.md: the public names of Keras, and which of them are here.
+"""Writes docs/coverage.md: the public names of Keras, and what becomes of each here.
 
     python docs/generate_coverage.py
 
-A test holds the file against what this writes.
+The conformance cases are the source: what trains and what a file holds is asked of the models
+that the tests hold against Keras, and why a name is missing is asked of the name. A test holds the
+file against what this writes.
 """
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
+import sys
+from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
 
-SECTIONS = (
-    "layers",
-    "models",
-    "ops",
-    "activations",
-    "initializers",
-    "regularizers",
-    "constraints",
-    "losses",
-    "metrics",
-    "optimizers",
-    "optimizers.schedules",
-    "callbacks",
-    "datasets",
-    "utils",
-    "random",
-    "applications",
-    "saving",
+import kcompile  # noqa: E402
+from kcompile.layers import LAYERS  # noqa: E402
+from kcompile.ops.missing import is_missing  # noqa: E402
+from tests.conformance.case import Case  # noqa: E402
+from tests.conformance.ops_case import OpsCase, traced  # noqa: E402
+from tests.conformance.tables import CASES  # noqa: E402
+
+MODULES = (
+    *("layers", "models", "ops", "ops.image", "ops.linalg", "ops.nn", "activations"),
+    *("initializers", "regularizers", "constraints", "losses", "metrics", "optimizers"),
+    *("optimizers.schedules", "callbacks", "random", "utils", "utils.bounding_boxes"),
+    *("dtype_policies", "mixed_precision", "wrappers", "config", "saving", "datasets"),
+    *("applications", "quantizers", "distribution", "distillation", "visualization"),
 )
+#: Nodes that only move or name elements.
+BOOKKEEPING = {
+    *("Cast", "Concat", "Constant", "Expand", "Gather", "Identity", "Reshape", "Shape", "Slice"),
+    *("Split", "Squeeze", "Transpose", "Unsqueeze"),
+}
 HEADER = """# Coverage
 
-Which public names of Keras 3.15 are in kcompile. `docs/generate_coverage.py` writes this file, and
-the tests check it. A name under *missing* is not there: importing it is an `ImportError`, and
-an argument that is not there raises `NotImplementedError`.
+The public names of Keras 3.15, and what becomes of each in kcompile. `docs/generate_coverage.py`
+writes this file from the conformance cases (`tests/conformance`); nothing in it is written by
+hand, and a test holds it.
 
-Every layer listed as *here* trains on XLA and exports to ONNX.
+- *trains*: outputs and gradients on XLA are Keras's, in every case of the layer.
+- *exports*: what the first case becomes in the ONNX file. *native* is one op that computes,
+  beside ops that only move elements; *decomposed* is several.
+- *missing*: a name that can be imported and raises `NotImplementedError`, or is not there at all.
 
 | module | here | missing |
 |---|---|---|
 """
 
 
-def public_names(module: object) -> set[str]:
+def public_names(module: ModuleType) -> set[str]:
     return {name for name in dir(module) if not name.startswith("_")}
 
 
-def section(name: str) -> tuple[list[str], list[str]]:
-    """Names of one Keras module that are here, and those that are not."""
+def section(name: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Of one module of Keras: the names that are here, and the others with the reason."""
     theirs = public_names(importlib.import_module(f"keras.{name}"))
     try:
-        ours = public_names(importlib.import_module(f"kcompile.{name}"))
+        ours = importlib.import_module(f"kcompile.{name}")
     except ModuleNotFoundError:
-        ours = set()
-    return sorted(theirs & ours), sorted(theirs - ours)
+        return {}, dict.fromkeys(sorted(theirs), f"there is no kcompile.{name}")
+    here: dict[str, Any] = {}
+    gone: dict[str, str] = {}
+    for entry in sorted(theirs):
+        value = getattr(ours, entry, None)
+        if value is None:
+            gone[entry] = "not there"
+        elif is_missing(value):
+            gone[entry] = (
+                (inspect.getdoc(value) or "").removeprefix("Not implemented: ").rstrip(".")
+            )
+        else:
+            here[entry] = value
+    return here, gone
 
 
 def coverage() -> str:
     """The text of docs/coverage.md."""
-    found = {name: section(name) for name in SECTIONS}
+    found = {name: section(name) for name in MODULES}
     rows = [f"| {name} | {len(here)} | {len(gone)} |" for name, (here, gone) in found.items()]
-    parts = [HEADER + "\n".join(rows)]
+    parts = [HEADER + "\n".join(rows), "## layers\n\n" + layer_table(found["layers"][0])]
+    parts.append(missing_list(found["layers"][1]))
     for name, (here, gone) in found.items():
-        parts.append(f"## {name}\n\n*Here*: {_listed(here)}\n\n*Missing*: {_listed(gone)}")
+        if name == "layers":
+            continue
+        names = op_list(here) if name == "ops" else ", ".join(f"`{entry}`" for entry in here)
+        parts.append(f"## {name}\n\n*Here*: {names or 'none'}")
+        parts.append(missing_list(gone))
     return "\n\n".join(parts) + "\n"
 
 
-def _listed(names: list[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names) or "none"
+def missing_list(gone: dict[str, str]) -> str:
+    """The missing names, those with the same reason together."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in gone.items():
+        reasons.setdefault(reason, []).append(f"`{name}`")
+    if not reasons:
+        return "*Missing*: none"
+    return "*Missing*:\n\n" + "\n".join(
+        f"- {', '.join(names)}: {reason}" for reason, names in reasons.items()
+    )
+
+
+def layer_table(here: dict[str, Any]) -> str:
+    """A row for each layer with cases; functions and base classes are listed below it."""
+    cases: dict[type, list[Case]] = {}
+    for case in CASES:
+        cases.setdefault(LAYERS[case.layer], []).append(case)
+    names: dict[Any, list[str]] = {}
+    for name, value in here.items():
+        names.setdefault(value, []).append(name)
+    rows = [
+        "| layer | cases | trains | exports | ONNX ops of the first case |",
+        "|---|---|---|---|---|",
+    ]
+    for layer, aliases in sorted(names.items(), key=lambda item: item[1][0]):
+        if layer in cases:
+            listed = ", ".join(f"`{name}`" for name in aliases)
+            rows.append(f"| {listed} | {len(cases[layer])} | {_row(cases[layer])} |")
+    others = [f"`{name}`" for value, found in names.items() if value not in cases for name in found]
+    return "\n".join(rows) + f"\n\n*Functions, inputs and base classes*: {', '.join(others)}"
+
+
+def _row(cases: list[Case]) -> str:
+    nodes = onnx_ops(kcompile.compile(cases[0].model(kcompile), verify=False).to_bytes())
+    trains = "yes" if any(case.has_gradients for case in cases) else "on the host"
+    return f"{trains} | {kind(nodes)} | {', '.join(nodes) or 'none'}"
+
+
+def op_list(here: Iterable[str]) -> str:
+    """Names of functions, each with how it exports where a conformance case says so."""
+    kinds: dict[str, str] = {}
+    for path in sorted((ROOT / "tests" / "conformance").glob("test_ops_*.py")):
+        module = importlib.import_module(f"tests.conformance.{path.stem}")
+        for case in _ops_cases(vars(module).values()):
+            if case.function not in kinds and case.exports:
+                kinds[case.function] = kind(_ops_of(case))
+    return ", ".join(f"`{name}` ({kinds[name]})" if name in kinds else f"`{name}`" for name in here)
+
+
+def _ops_cases(values: Iterable[Any]) -> list[OpsCase]:
+    lists = [value for value in values if isinstance(value, list)]
+    return [entry for found in lists for entry in found if isinstance(entry, OpsCase)]
+
+
+def _ops_of(case: OpsCase) -> list[str]:
+    from kcompile.runtimes.onnx import export_graph
+
+    return onnx_ops(export_graph(traced(case)[0]).SerializeToString())
+
+
+def onnx_ops(data: bytes) -> list[str]:
+    """The kinds of the nodes of a file, in the order in which they come first."""
+    import onnx
+
+    nodes = onnx.load_from_string(data).graph.node
+    return list(dict.fromkeys(node.op_type for node in nodes))
+
+
+def kind(nodes: list[str]) -> str:
+    return "native" if len(set(nodes) - BOOKKEEPING) <= 1 else "decomposed"
 
 
 if __name__ == "__main__":

@@ -10,16 +10,20 @@ if TYPE_CHECKING:
         activations,
         callbacks,
         datasets,
+        dtype_policies,
         initializers,
         layers,
         losses,
         metrics,
+        mixed_precision,
         models,
         ops,
         optimizers,
+        random,
         utils,
     )
     from kcompile.compiler import Executable, as_function, compile
+    from kcompile.dtype_policies import DTypePolicy
     from kcompile.layers import Input, Layer
     from kcompile.models import Model, Sequential
 
@@ -30,27 +34,33 @@ _MODULES = (
     "callbacks",
     "constraints",
     "datasets",
+    "dtype_policies",
     "initializers",
     "layers",
     "losses",
     "metrics",
+    "mixed_precision",
     "models",
     "ops",
     "optimizers",
+    "random",
     "regularizers",
     "utils",
+    "wrappers",
 )
 _NAMES = {
     "Executable": "kcompile.compiler",
     "as_function": "kcompile.compiler",
     "compile": "kcompile.compiler",
     "Input": "kcompile.layers",
+    "DTypePolicy": "kcompile.dtype_policies",
     "Layer": "kcompile.layers",
     "Model": "kcompile.models",
     "Sequential": "kcompile.models",
 }
 
 __all__ = [
+    "DTypePolicy",
     "Executable",
     "Input",
     "Layer",
@@ -61,13 +71,16 @@ __all__ = [
     "callbacks",
     "compile",
     "datasets",
+    "dtype_policies",
     "initializers",
     "layers",
     "losses",
     "metrics",
+    "mixed_precision",
     "models",
     "ops",
     "optimizers",
+    "random",
     "utils",
 ]
 

@@ -122,6 +122,7 @@ def compile(
     if target not in TARGETS:
         raise SpecError(f"{target!r} is not a target", hint=f"Use one of {', '.join(TARGETS)}")
     graph = model if isinstance(model, Graph) else model.graph(training=False)
+    _require_stateless(model)
     arrays = _weights(model, graph, weights)
     if target == "onnx":
         executable = _compile_onnx(graph, arrays, opset, sizes, passes, verify)
@@ -143,6 +144,17 @@ def export(model: Model, filepath: str | Path, format: str = "onnx", **options: 
     if format != "onnx":
         raise NotImplementedError(f"export to {format!r} is not there; 'onnx' is")
     compile(model, "onnx", filepath, **options)
+
+
+def _require_stateless(model: Model | Graph) -> None:
+    carried = None if isinstance(model, Graph) else next(model.all_carried_variables(), None)
+    if carried is not None:
+        raise ExportError(
+            "what it keeps from call to call would be lost",
+            where=f"state '{carried.path}'",
+            hint="Make the layer with stateful=False and return_state=True, and its initial_state"
+            " an input of the model",
+        )
 
 
 def _weights(

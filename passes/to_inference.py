@@ -9,6 +9,7 @@ from kcompile.ir.errors import SpecError
 from kcompile.ir.graph import Graph, Node, Update, Value
 from kcompile.ir.ops import BatchNorm, BatchNormTraining, Dropout, RandomUniform, StopGradient
 from kcompile.passes.journal import record_change
+from kcompile.passes.prune_sub_graphs import rewrite_sub_graphs
 from kcompile.passes.rebuild import Operands, Rebuild, rebuild
 
 
@@ -24,7 +25,8 @@ def to_inference(graph: Graph) -> Graph:
     """`graph` as it is used after training.
 
     `batch_norm_training(x) = batch_norm(x, moving mean, moving variance)`, `dropout(x) = x`,
-    `stop_gradient(x) = x`, and no updates. Ops that are `forced` stay.
+    `stop_gradient(x) = x`, and no updates. Ops that are `forced` stay. Loops and branches do so
+    inside.
 
     Raises:
         SpecError: a batch normalization whose moving statistics cannot be told: exactly one
@@ -59,7 +61,7 @@ def to_inference(graph: Graph) -> Graph:
                 # Whoever else reads the batch's statistics still gets them.
                 forced = BatchNormTraining(axis, epsilon, forced=True)
                 return (y, *new.keep(node, operands, forced)[1:])
-        return None
+        return rewrite_sub_graphs(node, operands, new, to_inference)
 
     return rebuild(graph, transform, keep_updates=False)
 

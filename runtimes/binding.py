@@ -84,9 +84,9 @@ def bind_op(node: Node, operands: Sequence[Any], env: Mapping[str, int], graph: 
         DataError: the op is not defined for these sizes, though its type rule holds for the
             symbolic ones: a slice or window that is longer than its axis.
     """
-    op = node.op.bind(env)
     types = tuple(None if array is None else TensorType.of(array) for array in operands)
     try:
+        op = node.op.bind(env)
         infer_types(op, types)
     except ShapeError as error:
         sizes = ", ".join(f"{symbol} = {env[symbol]}" for symbol in graph.symbols)

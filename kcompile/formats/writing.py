@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from kcompile import dtype_policies
 from kcompile.formats.functions import bound_arguments, keras_function
 from kcompile.ir.errors import SpecError
 from kcompile.layers import LAYERS, Layer
-from kcompile.layers.config import dtype_config
 from kcompile.layers.core import InputLayer
 from kcompile.models import Functional, Model, Sequential
 from kcompile.ops.dispatch import FunctionOperation
@@ -71,7 +71,7 @@ def _sequential(model: Sequential) -> Config:
     config: Config = {
         "name": model.name,
         "trainable": model.trainable,
-        "dtype": dtype_config(model._dtype),
+        "dtype": dtype_policies.serialize(model.dtype_policy),
     }
     if model.built:
         first = model.inputs[0].node.operation

@@ -12,6 +12,7 @@ import numpy as np
 
 from kcompile.initializers.base import Initializer, initial_value
 from kcompile.initializers.constant import Constant, Identity, Ones, Zeros
+from kcompile.initializers.fourier import STFT
 from kcompile.initializers.random import (
     GlorotNormal,
     GlorotUniform,
@@ -43,6 +44,7 @@ _CLASSES: tuple[type[Initializer], ...] = (
     Orthogonal,
     RandomNormal,
     RandomUniform,
+    STFT,
     TruncatedNormal,
     VarianceScaling,
     Zeros,
@@ -52,15 +54,16 @@ _TABLE: dict[str, type[Initializer]] = {
     **{naming.snake_case(cls.__name__): cls for cls in _CLASSES},
     "IdentityInitializer": Identity,
     "OrthogonalInitializer": Orthogonal,
+    "STFTInitializer": STFT,
     "normal": RandomNormal,
     "uniform": RandomUniform,
     "one": Ones,
     "zero": Zeros,
 }
-_NOT_IMPLEMENTED = frozenset({"STFT", "STFTInitializer", "stft"})
 
 IdentityInitializer = identity = Identity
 OrthogonalInitializer = orthogonal = Orthogonal
+STFTInitializer = stft = STFT
 constant = Constant
 glorot_normal = GlorotNormal
 glorot_uniform = GlorotUniform
@@ -92,7 +95,6 @@ def deserialize(
 
     Raises:
         SpecError: the class is unknown, or a config key is.
-        NotImplementedError: Keras has the initializer, kcompile has not.
     """
     name, arguments = configs.open_envelope(config, "initializer")
     return configs.construct(_find(name, custom_objects or {}), arguments, "initializer")
@@ -103,7 +105,6 @@ def get(identifier: Any) -> Callable[..., np.ndarray] | None:
 
     Raises:
         SpecError: it stands for none.
-        NotImplementedError: Keras has the initializer, kcompile has not.
     """
     if identifier is None:
         return None
@@ -123,8 +124,6 @@ def get(identifier: Any) -> Callable[..., np.ndarray] | None:
 
 def _find(name: str, custom_objects: Mapping[str, type]) -> type:
     table = {**_TABLE, **custom_objects}
-    if name in _NOT_IMPLEMENTED and name not in table:
-        raise NotImplementedError(f"the initializer '{name}' is not implemented yet")
     return configs.find_class(name, table, "initializer")
 
 
@@ -145,6 +144,8 @@ __all__ = [
     "RandomInitializer",
     "RandomNormal",
     "RandomUniform",
+    "STFT",
+    "STFTInitializer",
     "TruncatedNormal",
     "VarianceScaling",
     "Zeros",
@@ -166,6 +167,7 @@ __all__ = [
     "random_uniform",
     "seeds",
     "serialize",
+    "stft",
     "truncated_normal",
     "variance_scaling",
     "zeros",

@@ -66,6 +66,22 @@ class Builder:
         self._inputs[name] = Input(value, role)
         return value
 
+    def fresh_input(self, wish: str, type: TensorType) -> Value:
+        """A new DATA input, named as wished or nearly so."""
+        value = Value(self._unique(wish), type)
+        self._inputs[value.name] = Input(value, Role.DATA)
+        return value
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """The inputs so far."""
+        return tuple(self._inputs.values())
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The nodes so far, needed or not."""
+        return tuple(self._nodes)
+
     def emit(
         self,
         op: Op,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 
+from kcompile.ir.dims import Size
 from kcompile.ir.op import Op
 from kcompile.ir.types import TensorType
 
@@ -133,6 +134,28 @@ class Graph:
     def inputs_with(self, *roles: Role) -> tuple[Input, ...]:
         """The inputs that have one of `roles`, in order."""
         return tuple(entry for entry in self.inputs if entry.role in roles)
+
+    def bind(self, env: Mapping[str, Size]) -> Graph:
+        """This graph with symbols replaced, in types and in attributes."""
+
+        def bound(value: Value) -> Value:
+            return Value(value.name, value.type.substitute(env))
+
+        return Graph(
+            self.name,
+            tuple(Input(bound(entry.value), entry.role) for entry in self.inputs),
+            tuple(
+                Node(
+                    node.op.bind(env),
+                    tuple(None if value is None else bound(value) for value in node.inputs),
+                    tuple(map(bound, node.outputs)),
+                    node.source,
+                )
+                for node in self.nodes
+            ),
+            tuple(Output(output.name, bound(output.value)) for output in self.outputs),
+            tuple(Update(bound(update.state), bound(update.value)) for update in self.updates),
+        )
 
     @cached_property
     def producers(self) -> Mapping[str, Node]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import cached_property
 from typing import Any
 
@@ -30,7 +31,7 @@ class Literal:
     @cached_property
     def _bytes(self) -> bytes:
         if self.type.dtype is DType.STRING:
-            return "\0".join(map(str, self.array.ravel())).encode()
+            return json.dumps(self.array.ravel().tolist()).encode()
         return np.ascontiguousarray(self.array).tobytes()
 
     @cached_property

@@ -52,6 +52,11 @@ class Op:
         """
         raise NotImplementedError(f"{type(self).__name__} has no type rule")
 
+    @property
+    def on_host(self) -> bool:
+        """Whether the runtimes for accelerators leave it to the host, as they do with strings."""
+        return False
+
     def reference(self, *operands: Any) -> Arrays:
         """The results, computed with NumPy. Attributes hold no symbols here (see `bind`)."""
         raise NotImplementedError(f"{type(self).__name__} has no reference")

@@ -10,7 +10,48 @@ from kcompile.layers.adaptive import (
     AdaptiveMaxPooling3D,
 )
 from kcompile.layers.attention import AdditiveAttention, Attention
+from kcompile.layers.augmentation.color import (
+    RandomBrightness,
+    RandomColorDegeneration,
+    RandomColorJitter,
+    RandomContrast,
+    RandomErasing,
+    RandomGaussianBlur,
+    RandomGrayscale,
+    RandomHue,
+    RandomInvert,
+    RandomPosterization,
+    RandomSaturation,
+    RandomSharpness,
+    Solarization,
+)
+from kcompile.layers.augmentation.geometry import (
+    RandomCrop,
+    RandomElasticTransform,
+    RandomFlip,
+    RandomPerspective,
+    RandomRotation,
+    RandomShear,
+    RandomTranslation,
+    RandomZoom,
+)
+from kcompile.layers.augmentation.histogram import (
+    AutoContrast,
+    ContrastLimitedAdaptiveHistogramEqualization,
+    Equalization,
+)
+from kcompile.layers.augmentation.mixing import (
+    CutMix,
+    MixUp,
+)
+from kcompile.layers.augmentation.policies import (
+    AugMix,
+    MaxNumBoundingBoxes,
+    Pipeline,
+    RandAugment,
+)
 from kcompile.layers.base import Layer
+from kcompile.layers.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from kcompile.layers.convolutional import Conv1D, Conv2D, Conv3D
 from kcompile.layers.core import (
     Activation,
@@ -29,9 +70,13 @@ from kcompile.layers.depthwise import (
     SeparableConv1D,
     SeparableConv2D,
 )
+from kcompile.layers.discretization import Discretization
 from kcompile.layers.dot import Dot, dot
 from kcompile.layers.einsum import EinsumDense
-from kcompile.layers.embedding import Embedding
+from kcompile.layers.embedding import Embedding, ReversibleEmbedding
+from kcompile.layers.encoding import CategoryEncoding
+from kcompile.layers.hashing import HashedCrossing, Hashing
+from kcompile.layers.lookup import IntegerLookup, StringLookup
 from kcompile.layers.masking import Masking
 from kcompile.layers.merging import (
     Add,
@@ -100,7 +145,10 @@ from kcompile.layers.sample_normalization import (
     RMSNormalization,
     UnitNormalization,
 )
+from kcompile.layers.spectral import MelSpectrogram, STFTSpectrogram
+from kcompile.layers.spectral_normalization import SpectralNormalization
 from kcompile.layers.standardization import Normalization
+from kcompile.layers.text_vectorization import TextVectorization
 from kcompile.layers.transposed import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from kcompile.layers.wrappers import Bidirectional, TimeDistributed, Wrapper
 
@@ -143,6 +191,8 @@ __all__ = [
     "AdditiveAttention",
     "AlphaDropout",
     "Attention",
+    "AugMix",
+    "AutoContrast",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -152,14 +202,19 @@ __all__ = [
     "AvgPool3D",
     "BatchNormalization",
     "Bidirectional",
+    "CategoryEncoding",
     "CenterCrop",
     "Concatenate",
+    "ContrastLimitedAdaptiveHistogramEqualization",
     "Conv1D",
     "Conv1DTranspose",
     "Conv2D",
     "Conv2DTranspose",
     "Conv3D",
     "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
     "Convolution1D",
     "Convolution1DTranspose",
     "Convolution2D",
@@ -169,14 +224,17 @@ __all__ = [
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",
+    "CutMix",
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "Discretization",
     "Dot",
     "Dropout",
     "ELU",
     "EinsumDense",
     "Embedding",
+    "Equalization",
     "Flatten",
     "GRU",
     "GRUCell",
@@ -196,9 +254,12 @@ __all__ = [
     "GlobalMaxPooling3D",
     "GroupNormalization",
     "GroupQueryAttention",
+    "HashedCrossing",
+    "Hashing",
     "Identity",
     "Input",
     "InputLayer",
+    "IntegerLookup",
     "LAYERS",
     "LSTM",
     "LSTMCell",
@@ -206,6 +267,7 @@ __all__ = [
     "LayerNormalization",
     "LeakyReLU",
     "Masking",
+    "MaxNumBoundingBoxes",
     "MaxPool1D",
     "MaxPool2D",
     "MaxPool3D",
@@ -213,19 +275,45 @@ __all__ = [
     "MaxPooling2D",
     "MaxPooling3D",
     "Maximum",
+    "MelSpectrogram",
     "Minimum",
+    "MixUp",
     "MultiHeadAttention",
     "Multiply",
     "Normalization",
     "PReLU",
     "Permute",
+    "Pipeline",
     "RMSNormalization",
     "RNN",
+    "RandAugment",
+    "RandomBrightness",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomContrast",
+    "RandomCrop",
+    "RandomElasticTransform",
+    "RandomErasing",
+    "RandomFlip",
+    "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterization",
+    "RandomRotation",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomZoom",
     "ReLU",
     "RepeatVector",
     "Rescaling",
     "Reshape",
     "Resizing",
+    "ReversibleEmbedding",
+    "STFTSpectrogram",
     "SeparableConv1D",
     "SeparableConv2D",
     "SeparableConvolution1D",
@@ -233,11 +321,15 @@ __all__ = [
     "SimpleRNN",
     "SimpleRNNCell",
     "Softmax",
+    "Solarization",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",
+    "SpectralNormalization",
     "StackedRNNCells",
+    "StringLookup",
     "Subtract",
+    "TextVectorization",
     "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",

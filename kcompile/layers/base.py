@@ -5,18 +5,19 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import numpy as np
 
 import kcompile.ops as ops
-from kcompile import constraints, initializers, regularizers
+from kcompile import constraints, dtype_policies, initializers, regularizers
 from kcompile.ir.errors import KCompileError, ShapeError, SpecError
 from kcompile.ir.ops import DimSize
 from kcompile.ir.types import DType
 from kcompile.layers import config as configs
 from kcompile.layers import masks
-from kcompile.ops import seeds
+from kcompile.ops import scopes, seeds
 from kcompile.ops.configs import argument_names
 from kcompile.ops.dispatch import has_keras_tensor, record_call
 from kcompile.ops.naming import automatic_name
@@ -38,6 +39,16 @@ from kcompile.ops.variable import Variable
 #: Arguments that give the shape of the first layer's input, here or under Keras 1 and 2.
 _INPUT_ARGUMENTS = ("input_shape", "input_dim", "batch_input_shape", "batch_size", "input_dtype")
 
+#: Attributes that hold no weights or layers of their own.
+_NOT_WALKED = (
+    "nodes",
+    "_example",
+    "_output_example",
+    "_trainer",
+    "_carried_states",
+    "_call_losses",
+)
+
 
 class Layer:
     """A function of tensors, with weights.
@@ -48,8 +59,8 @@ class Layer:
     Args:
         activity_regularizer: of each output, divided by the batch size, adds to the loss.
         trainable: whether the layer's weights are trained.
-        dtype: element type of weights and computation.
-        autocast: whether floating-point inputs are cast to `dtype`.
+        dtype: dtype policy, or its name: what the layer computes in and keeps weights in.
+        autocast: whether floating-point inputs are cast to the type that the layer computes in.
         name: unique in a model; made from the class's name by default.
         input_shape, input_dim, batch_input_shape, batch_size, input_dtype: of a Sequential's
             first layer, in place of an Input.
@@ -85,10 +96,11 @@ class Layer:
         self.name = name
         self.built = False
         self.nodes: list[CallNode] = []
+        self._call_losses: list[Any] = []
         self.build_shape: Any = None
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self._trainable = bool(trainable)
-        self._dtype = configs.dtype_of(dtype, where)
+        self.dtype_policy = configs.dtype_policy_of(dtype, where)
         self.autocast = autocast
         self._first_batch_shape = _first_batch_shape(first)
         self._first_dtype = first.get("input_dtype")
@@ -107,8 +119,19 @@ class Layer:
 
     def _attributes(self) -> Iterator[Any]:
         for key, value in vars(self).items():
-            if key not in ("nodes", "_example", "_output_example", "_trainer"):
+            if key not in _NOT_WALKED:
                 yield from leaves(value)
+
+    @property
+    def carried_variables(self) -> list[Variable]:
+        """What the layer itself keeps from call to call that is no weight: files do not hold it."""
+        return []
+
+    def all_carried_variables(self) -> Iterator[Variable]:
+        """Those of this layer, and of the layers inside."""
+        yield from self.carried_variables
+        for layer in self._sublayers:
+            yield from layer.all_carried_variables()
 
     def named_variables(self, prefix: str = "") -> Iterator[tuple[str, Variable]]:
         """Own weights, then those of the layers inside, each by its path: `block/dense/kernel`."""
@@ -152,10 +175,22 @@ class Layer:
 
     @property
     def dtype(self) -> str:
-        return self._dtype.keras_name
+        return self.dtype_policy.variable_dtype
 
-    compute_dtype = dtype
     variable_dtype = dtype
+
+    @property
+    def compute_dtype(self) -> str:
+        return self.dtype_policy.compute_dtype
+
+    @property
+    def dtype_policy(self) -> dtype_policies.DTypePolicy:
+        """What the layer computes in and keeps weights in; weights there are keep their type."""
+        return self._dtype_policy
+
+    @dtype_policy.setter
+    def dtype_policy(self, value: Any) -> None:
+        self._dtype_policy = dtype_policies.get(value)
 
     def count_params(self) -> int:
         """The number of elements in all weights."""
@@ -206,7 +241,7 @@ class Layer:
             initializer: name, config or instance; `glorot_uniform` for floats, `zeros` otherwise.
             dtype: element type; the layer's by default.
             trainable: whether it is trained.
-            autocast: accepted as in Keras; weights are kept in the type that they compute in.
+            autocast: whether layers read it in the type that they compute in.
             regularizer: adds to the loss.
             constraint: gives the value after each update in training.
             name: last part of its path.
@@ -223,7 +258,7 @@ class Layer:
                 hint="Give the input a fixed size on the axes that weights depend on",
             )
         sizes = tuple(int(size) for size in shape)
-        element = DType.of(dtype) if dtype is not None else self._dtype
+        element = DType.of(dtype) if dtype is not None else self.dtype_policy.storage
         default = "glorot_uniform" if element.is_floating else "zeros"
         initial = initializers.get(default if initializer is None else initializer)
         assert initial is not None  # None is only what None gives
@@ -235,6 +270,7 @@ class Layer:
 
         variable = Variable(make, sizes, element, name, trainable and self._trainable, make)
         variable.is_trainable_when_unfrozen = trainable
+        variable.autocast = autocast
         variable.regularizer = regularizers.get(regularizer)
         variable.constraint = constraints.get(constraint)
         trace = current_trace()
@@ -261,7 +297,54 @@ class Layer:
             return self._call_traced(*args, **kwargs)
         training = bool(kwargs.get("training") or False)
         args = tuple(_numbers_as_array(argument) for argument in args)
-        return run_eagerly(self.name, self._call_traced, args, kwargs, training=training)
+        with scopes.gathered_losses() as losses:
+            result = run_eagerly(self.name, self._call_traced, args, kwargs, training=training)
+        self._call_losses = losses
+        return result
+
+    def stateless_call(
+        self,
+        trainable_variables: Sequence[Any],
+        non_trainable_variables: Sequence[Any],
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """The call as a pure function of arrays, which JAX may trace.
+
+        Args:
+            trainable_variables, non_trainable_variables: values in the order of the properties of
+                these names.
+            return_losses: whether to return what `add_loss` added and regularizers as well.
+
+        Returns:
+            The outputs and the new values of `non_trainable_variables`; then the losses.
+
+        Raises:
+            SpecError: there are more or fewer values than variables.
+        """
+        where = f"layer '{self.name}': stateless_call"
+        values = {
+            **stateless_values(self.trainable_variables, trainable_variables, where),
+            **stateless_values(self.non_trainable_variables, non_trainable_variables, where),
+        }
+        before = self._call_losses
+        try:
+            with scopes.stateless(values) as after:
+                outputs = self(*args, **kwargs)
+                losses = self.losses if return_losses else []
+        finally:
+            self._call_losses = before
+        states = [after[variable] for variable in self.non_trainable_variables]
+        return (outputs, states, losses) if return_losses else (outputs, states)
+
+    @property
+    def losses(self) -> list[Any]:
+        """What `add_loss` added in this trace or the last call on arrays, and regularizers."""
+        trace = current_trace()
+        added = self._call_losses if trace is None else trace.losses
+        weights = [v for v in self.trainable_variables if v.regularizer is not None]
+        return [*added, *(variable.regularizer(variable.value) for variable in weights)]
 
     def _name_training(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -288,7 +371,7 @@ class Layer:
     def _call_in_scope(self, trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self._ensure_built(args, kwargs)
         if self.autocast:
-            args = tuple(map_leaves(self._autocast, argument) for argument in args)
+            args, kwargs = map_leaves(self._autocast, args), map_leaves(self._autocast, kwargs)
         mode = _mode(trace, kwargs.get("training"))
         if "training" in kwargs or self._takes_training:
             kwargs = {**kwargs, "training": mode.training}
@@ -298,7 +381,7 @@ class Layer:
         first = args[0] if args else next(iter(kwargs.values()), None)
         given = kwargs.get("mask")
         previous = masks.mask_of(first) if given is None else given
-        with trace.in_mode(mode):
+        with trace.in_mode(mode), self.computing(trace):
             outputs = self.call(*args, **kwargs)
             self.regularize_activity(outputs)
             return masks.carry_masks(self, first, previous, outputs)
@@ -341,8 +424,20 @@ class Layer:
 
     def _autocast(self, leaf: Any) -> Any:
         if isinstance(leaf, TracedTensor) and leaf.type.dtype.is_floating:
-            return masks.with_mask(leaf.trace.convert(leaf, self._dtype), leaf.mask)
+            kept = leaf.trace.convert(leaf, self.dtype_policy.computation)
+            return masks.with_mask(kept, leaf.mask)
         return leaf
+
+    def computing(self, trace: Trace) -> AbstractContextManager[None]:
+        """Inside, floating-point weights are read in the type that the layer computes in.
+
+        A layer that casts no inputs leaves that to its inner layers.
+        """
+        policy = self.dtype_policy
+        mixed = policy.computation is not policy.storage
+        casts = self.autocast and policy.computation.is_floating
+        nested = trace.autocast is not None
+        return trace.autocasting(policy.computation if casts and (nested or mixed) else None)
 
     def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.built:
@@ -387,7 +482,7 @@ class Layer:
         config: dict[str, Any] = {
             "name": self.name,
             "trainable": self.trainable,
-            "dtype": configs.dtype_config(self._dtype),
+            "dtype": dtype_policies.serialize(self.dtype_policy),
         }
         if self.activity_regularizer is not None:
             key = "activity_regularizer"
@@ -421,6 +516,23 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def stateless_values(
+    variables: Sequence[Variable], values: Sequence[Any], where: str
+) -> dict[Any, Any]:
+    """The values by variable.
+
+    Raises:
+        SpecError: there are more or fewer values than variables.
+    """
+    if len(values) != len(variables):
+        raise SpecError(
+            f"needs {len(variables)} values, got {len(values)}",
+            where=where,
+            hint="Build the layer first" if not variables else None,
+        )
+    return dict(zip(variables, values, strict=True))
 
 
 def _first_batch_shape(arguments: dict[str, Any]) -> tuple[int | None, ...] | None:

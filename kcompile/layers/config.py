@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from kcompile import activations
+from kcompile import activations, dtype_policies
+from kcompile.dtype_policies import DTypePolicy
 from kcompile.ir.errors import SpecError
-from kcompile.ir.types import DType
 
 #: Arguments of every layer, which `Layer.get_config` writes itself.
 COMMON = ("name", "trainable", "dtype")
@@ -46,29 +46,16 @@ def serialized(value: Any) -> dict[str, Any]:
     }
 
 
-def dtype_config(dtype: DType) -> dict[str, Any]:
-    """The dtype policy that computes and keeps weights in `dtype`."""
-    return {
-        "module": "keras",
-        "class_name": "DTypePolicy",
-        "config": {"name": dtype.keras_name},
-        "registered_name": None,
-    }
-
-
-def dtype_of(dtype: Any, where: str) -> DType:
-    """The element type that a dtype argument or policy config stands for.
+def dtype_policy_of(dtype: Any, where: str) -> DTypePolicy:
+    """The policy that a dtype argument stands for.
 
     Raises:
-        SpecError: it is no dtype policy.
-        NotImplementedError: it computes in another type than it keeps weights in.
+        SpecError: it stands for none.
+        NotImplementedError: kcompile has no such policy.
     """
-    if dtype is None:
-        return DType.FLOAT32
-    if isinstance(dtype, dict):
-        if dtype.get("class_name") != "DTypePolicy" or set(dtype.get("config", {})) - {"name"}:
-            raise SpecError(f"the dtype policy {dtype} is not known", where=where)
-        dtype = dtype["config"]["name"]
-    if isinstance(dtype, str) and dtype.startswith("mixed_"):
-        raise NotImplementedError(f"{where}: the dtype policy {dtype!r} is not there yet")
-    return DType.of(dtype)
+    try:
+        return dtype_policies.get(dtype)
+    except SpecError as error:
+        raise error.located(where) from None
+    except NotImplementedError as error:
+        raise NotImplementedError(f"{where}: {error}") from None

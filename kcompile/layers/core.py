@@ -11,7 +11,6 @@ from kcompile.ir.dims import Size, product, symbol
 from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.ir.types import TensorType
 from kcompile.layers.base import Layer
-from kcompile.layers.config import dtype_of
 from kcompile.ops.dispatch import record_call
 from kcompile.ops.shape import complete_shape
 from kcompile.ops.tensor import KerasTensor
@@ -32,15 +31,14 @@ class InputLayer(Layer):
         batch_shape: Sequence[int | None] | None = None,
         name: str | None = None,
     ) -> None:
-        super().__init__(name=name)
+        super().__init__(dtype=dtype or "float32", name=name)
         if (shape is None) == (batch_shape is None):
             raise SpecError("needs shape or batch_shape, one of them", where=f"layer '{self.name}'")
         full = tuple(batch_shape) if batch_shape is not None else (batch_size, *(shape or ()))
         self.batch_shape = full
-        self._dtype = dtype_of(dtype, f"layer '{self.name}'")
         self.built = True
         sizes = tuple(self._size(axis, size) for axis, size in enumerate(full))
-        record_call(self, (), {}, TensorType(self._dtype, sizes))
+        record_call(self, (), {}, TensorType(self.dtype_policy.computation, sizes))
 
     def _size(self, axis: int, size: int | None) -> Size:
         """The batch is one symbol in all inputs; other open sizes are named by input and axis."""

@@ -87,13 +87,13 @@ class _MultiHead(Layer):
             self.kernel_constraint,
             self.bias_constraint,
             activity_regularizer=self.activity_regularizer,
-            dtype=self.dtype,
+            dtype=self.dtype_policy,
             name=name,
         )
 
     def _make_core(self, axis: int | list[int]) -> None:
-        self._softmax = Softmax(axis, dtype=self.dtype)
-        self._dropout_layer = Dropout(self.dropout, seed=self.seed, dtype=self.dtype)
+        self._softmax = Softmax(axis, dtype=self.dtype_policy)
+        self._dropout_layer = Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
         for layer in (self._softmax, self._dropout_layer):
             layer.built = True
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 from kcompile.layers.base import Layer
 from kcompile.ops.configs import find_class, open_envelope
+from kcompile.ops.trace import current_trace
 
 
 def layer_of(config: Any) -> Any:
@@ -27,6 +29,9 @@ def layer_of(config: Any) -> Any:
 def build_inner(layer: Any, shape: Any) -> None:
     """Make the weights of a layer that another one does not call as a layer."""
     if isinstance(layer, Layer) and not layer.built:
-        layer.build(shape)
+        trace = current_trace()
+        # Weights are named by the layers that they are in.
+        with trace.builder.scope(layer.name) if trace else contextlib.nullcontext():
+            layer.build(shape)
         layer.build_shape = shape
         layer.built = True

@@ -143,7 +143,7 @@ class _SpatialDropout(Dropout):
             "rate": self.rate,
             "seed": self.seed,
             "name": self.name,
-            "dtype": self.dtype,
+            "dtype": self.dtype_policy.name,
             "data_format": self.data_format,
         }
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import kcompile.ops as ops
 from kcompile import constraints, initializers, regularizers
+from kcompile.ir.errors import ShapeError
 from kcompile.ir.op import normalize_axis
 from kcompile.layers.base import Layer
 from kcompile.layers.core import check_channels
+from kcompile.ops.promotion import FLOATX, promote
 
 
 class BatchNormalization(Layer):
@@ -70,6 +72,7 @@ class BatchNormalization(Layer):
                 regularizer=self.gamma_regularizer,
                 constraint=self.gamma_constraint,
                 name="gamma",
+                autocast=False,
             )
         if self.center:
             self.beta = self.add_weight(
@@ -78,32 +81,56 @@ class BatchNormalization(Layer):
                 regularizer=self.beta_regularizer,
                 constraint=self.beta_constraint,
                 name="beta",
+                autocast=False,
             )
-        self.moving_mean = self.add_weight(
-            (channels,), self.moving_mean_initializer, trainable=False, name="moving_mean"
-        )
-        self.moving_variance = self.add_weight(
-            (channels,), self.moving_variance_initializer, trainable=False, name="moving_variance"
+        self.moving_mean, self.moving_variance = (
+            self.add_weight((channels,), initializer, trainable=False, autocast=False, name=name)
+            for name, initializer in (
+                ("moving_mean", self.moving_mean_initializer),
+                ("moving_variance", self.moving_variance_initializer),
+            )
         )
 
     def call(self, inputs: Any, training: bool = False, mask: Any = None) -> Any:
-        if training and self.trainable and mask is not None:
-            raise NotImplementedError(
-                f"layer '{self.name}': batch statistics of masked data are not there yet"
-            )
+        # 16 bits overflow in sums of squares, so statistics and their use are in 32.
+        wide = ops.cast(inputs, promote(inputs.type.dtype, FLOATX).keras_name)
+        weights: list[Any] = [self.moving_mean, self.moving_variance, self.beta, self.gamma]
+        read: list[Any] = [
+            None if weight is None else ops.cast(weight, wide.dtype) for weight in weights
+        ]
+        mean, variance, beta, gamma = read
         if not (training and self.trainable):
-            return ops.batch_normalization(
-                inputs,
-                self.moving_mean.value,
-                self.moving_variance.value,
-                self.axis,
-                self.beta,
-                self.gamma,
-                self.epsilon,
+            y = ops.batch_normalization(wide, mean, variance, self.axis, beta, gamma, self.epsilon)
+            return ops.cast(y, self.compute_dtype)
+        if mask is None:
+            y, *batch = ops.batch_normalization_training(wide, self.axis, beta, gamma, self.epsilon)
+        else:
+            batch = self._masked_moments(wide, mask)
+            y = ops.batch_normalization(
+                wide, batch[0], batch[1], self.axis, beta, gamma, self.epsilon
             )
-        y, mean, variance = ops.batch_normalization_training(
-            inputs, self.axis, self.beta, self.gamma, self.epsilon
-        )
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving.value * self.momentum + batch * (1.0 - self.momentum))
-        return y
+        moving = (self.moving_mean, mean), (self.moving_variance, variance)
+        for (variable, old), new in zip(moving, batch, strict=True):
+            variable.assign(old * self.momentum + new * (1.0 - self.momentum))
+        return ops.cast(y, self.compute_dtype)
+
+    def _masked_moments(self, x: Any, mask: Any) -> list[Any]:
+        """Mean and variance of what the mask `[N, ...]` keeps of x `[N, ..., C]`.
+
+        Raises:
+            ShapeError: the mask's rank is not one less than that of x.
+        """
+        if mask.ndim != x.ndim - 1:
+            raise ShapeError(
+                f"the mask has one axis less than the input, got {mask.type} and {x.type}",
+                where=f"layer '{self.name}'",
+            )
+        channels = normalize_axis(self.axis, x.ndim)
+        axes = [axis for axis in range(x.ndim) if axis != channels]
+        shape = [1] * x.ndim
+        shape[channels] = x.shape[channels]
+        kept = ops.broadcast_to(ops.expand_dims(mask, -1), ops.shape(x))
+        count = ops.sum(ops.cast(kept, x.dtype), axes) + 1e-7
+        mean = ops.sum(ops.where(kept, x, 0.0), axes) / count
+        deviation = ops.where(kept, x - ops.reshape(mean, shape), 0.0)
+        return [mean, ops.sum(ops.square(deviation), axes) / count]

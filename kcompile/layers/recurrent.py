@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 import kcompile.ops as ops
 from kcompile.ir import ops as ir
 from kcompile.ir.dims import Dim
@@ -18,9 +20,11 @@ from kcompile.layers.recurrent_cells import (
     Results,
     SimpleRNNCell,
 )
+from kcompile.layers.stepping import as_list, run_steps, tensors_as
 from kcompile.ops.configs import argument_names
-from kcompile.ops.structure import leaves
-from kcompile.ops.trace import emit, require_trace
+from kcompile.ops.structure import leaves, map_leaves
+from kcompile.ops.trace import emit, require_trace, unused_name
+from kcompile.ops.variable import Variable
 
 
 class StackedRNNCells(Layer):
@@ -42,7 +46,7 @@ class StackedRNNCells(Layer):
 
     def get_initial_state(self, batch_size: Any = None) -> list[Any]:
         """Zeros for the states of each cell."""
-        return [_initial_state(cell, batch_size, self.dtype) for cell in self.cells]
+        return [_initial_state(cell, batch_size, self.compute_dtype) for cell in self.cells]
 
     def build(self, input_shape: Any) -> None:
         for cell in self.cells:
@@ -84,14 +88,13 @@ class RNN(Layer):
         where = f"layer '{self.name}'"
         self.cell = StackedRNNCells(cell) if isinstance(cell, (list, tuple)) else cell
         _check_cell(self.cell, where)
-        if stateful:
-            raise NotImplementedError(f"{where}: stateful=True is not there yet")
         self.return_sequences = return_sequences
         self.return_state = return_state
         self.go_backwards = go_backwards
         self.stateful = stateful
         self.unroll = unroll
         self.zero_output_for_mask = zero_output_for_mask
+        self._carried_states: Any = None
 
     @property
     def state_size(self) -> list[Any]:
@@ -100,11 +103,47 @@ class RNN(Layer):
 
     def get_initial_state(self, batch_size: Any) -> list[Any]:
         """Zeros for each state."""
-        state = _initial_state(self.cell, batch_size, self.dtype)
+        state = _initial_state(self.cell, batch_size, self.compute_dtype)
         return list(state) if isinstance(state, (list, tuple)) else [state]
 
     def build(self, sequences_shape: Any) -> None:
         build_inner(self.cell, (sequences_shape[0], *sequences_shape[2:]))
+        if self.stateful:
+            self._make_states(sequences_shape)
+
+    def _make_states(self, shape: Any) -> None:
+        if shape[0] is None:
+            raise SpecError(
+                "stateful=True needs a fixed batch size",
+                where=f"layer '{self.name}'",
+                hint="Give it to the input: Input(shape, batch_size=...)",
+            )
+        names: set[str] = set()
+
+        def variable(state: Any) -> Variable:
+            name = unused_name("rnn_state", names)
+            names.add(name)
+            sizes = state.type.static_shape
+            return self.add_weight(sizes, "zeros", trainable=False, autocast=False, name=name)
+
+        self._carried_states = map_leaves(variable, self.get_initial_state(shape[0]))
+
+    @property
+    def states(self) -> Any:
+        """What a stateful layer keeps between calls; None for others."""
+        return self._carried_states
+
+    def reset_state(self) -> None:
+        """Set the states that are kept between calls to 0."""
+        for variable in leaves(self.states):
+            if variable is not None:
+                variable.assign(np.zeros(variable.shape, variable.type.dtype.numpy))
+
+    reset_states = reset_state
+
+    @property
+    def carried_variables(self) -> list[Variable]:
+        return [variable for variable in leaves(self.states) if variable is not None]
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         mask = _first_leaf(previous_mask) if self.return_sequences else None
@@ -126,7 +165,7 @@ class RNN(Layer):
         self, sequences: Any, initial_state: Any, mask: Any, training: bool
     ) -> tuple[Any, Any, list[Any]]:
         """The outputs `[N, T, ...]`, each at the step that it belongs to; the last; the states."""
-        states = self._given(initial_state)
+        states = self._given(self.states if initial_state is None else initial_state)
         mask = _first_leaf(mask)
         if mask is not None:
             mask = ops.cast(mask, "bool")
@@ -135,22 +174,21 @@ class RNN(Layer):
                 "needs a fixed number of steps to unroll",
                 hint="Give the input a number there, or take away unroll=True",
             )
-        if self.unroll and mask is not None and states is not None:
-            raise NotImplementedError(
-                f"layer '{self.name}': unroll=True with a mask and initial states is not there"
-                " yet; without unroll=True it is"
-            )
         zero_masked = self.zero_output_for_mask and not self.unroll
         y, final = _unfold(
-            self.cell, sequences, states, mask, training, self.go_backwards, zero_masked
+            *(self.cell, sequences, states, mask, training),
+            *(self.go_backwards, zero_masked, self.unroll),
         )
-        if mask is not None and zero_masked or not _ends_with_output(self.cell):
+        for variable, state in zip(self.carried_variables, leaves(final), strict=False):
+            variable.assign(state)
+        if self.unroll and mask is not None:
+            # Where no step counted so far, an unrolled layer's output is 0, not the initial state.
+            y = _zero_until(mask, y, self.go_backwards)
             return y, y[:, 0 if self.go_backwards else -1], final
-        return (
-            y,
-            next(leaves(final[-1] if isinstance(self.cell, StackedRNNCells) else final)),
-            final,
-        )
+        is_stacked = isinstance(self.cell, StackedRNNCells)
+        if mask is not None and (zero_masked or is_stacked) or not _ends_with_output(self.cell):
+            return y, y[:, 0 if self.go_backwards else -1], final
+        return y, next(leaves(final[-1] if is_stacked else final)), final
 
     def _given(self, initial_state: Any) -> list[Any] | None:
         """The initial states in the structure of `state_size`, as tensors."""
@@ -160,7 +198,7 @@ class RNN(Layer):
         states = list(initial_state) if is_list else [initial_state]
         if len(states) != len(self.state_size):
             raise SpecError(f"needs {len(self.state_size)} initial states, got {len(states)}")
-        return [_as_tensors(state, self.dtype) for state in states]
+        return [tensors_as(self.compute_dtype, state) for state in states]
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:
@@ -175,52 +213,66 @@ def _unfold(
     training: bool,
     reverse: bool,
     zero_masked: bool,
+    unroll: bool,
 ) -> Results:
     """The outputs, each at its step, and the final states, of a cell over x `[N, T, ...]`."""
     with require_trace().builder.scope(getattr(cell, "name", type(cell).__name__)):
         if isinstance(cell, StackedRNNCells):
             final: list[Any] = []
+            firsts: list[Any] = []
             for index, inner in enumerate(cell.cells):
                 state = None if states is None else states[index]
                 is_list = state is None or isinstance(state, (list, tuple))
-                last = index == len(cell.cells) - 1
                 given = state if is_list else [state]
-                x, new = _unfold(inner, x, given, mask, training, reverse, zero_masked and last)
+                zeros = zero_masked and index == len(cell.cells) - 1
+                x, new = _unfold(inner, x, given, mask, training, reverse, zeros, unroll)
                 final.append(new if is_list else new[0])
+                firsts.append(x)
+            if mask is not None and not (zero_masked or unroll or _is_nested(cell, x, states)):
+                x = _first_where_masked(mask, x, firsts[0])
             return x, final
         if isinstance(cell, RecurrentCell):
-            return cell.unfold(x, states, mask, training, reverse, zero_masked)
-        return _unrolled(cell, x, states, mask, reverse, zero_masked)
+            return cell.unfold(x, states, mask, training, reverse, zero_masked, unroll)
+        if states is None:
+            states = as_list(_initial_state(cell, x.type.shape[0], x.dtype))
+
+        def step(now: Any, before: Any) -> tuple[Any, list[Any]]:
+            output, after = _step(cell, now, before)
+            return output, as_list(after)
+
+        return run_steps(step, x, list(states), mask, reverse, zero_masked, unroll)
 
 
-def _unrolled(
-    cell: Any, x: Any, states: Sequence[Any] | None, mask: Any, reverse: bool, zero_masked: bool
-) -> Results:
-    """A custom cell, step by step.
+def _is_nested(cells: StackedRNNCells, x: Any, states: Sequence[Any] | None) -> bool:
+    """Whether the state of the first cell is a list, and no single tensor."""
+    if states is not None:
+        return isinstance(states[0], (list, tuple))
+    state = _initial_state(cells.cells[0], x.type.shape[0], cells.compute_dtype)
+    return isinstance(state, (list, tuple))
+
+
+def _first_where_masked(mask: Any, y: Any, first: Any) -> Any:
+    """The outputs of stacked cells whose states are single tensors.
+
+    At masked steps they are the state of the first cell, as in Keras.
 
     Raises:
-        NotImplementedError: the number of steps is not known.
+        SpecError: the cells have different widths.
     """
-    batch, time = x.type.shape[:2]
-    if isinstance(time, Dim):
-        raise NotImplementedError(
-            f"the cell {type(cell).__name__}: a cell of one's own needs a fixed number of steps so"
-            " far; give the input one"
+    if y.type != first.type:
+        raise SpecError(
+            f"at masked steps stacked cells give the first cell's state {first.type}, which is no"
+            f" output {y.type}",
+            hint="Pass zero_output_for_mask=True, or make the cells of one width",
         )
-    if states is None:
-        given = _initial_state(cell, batch, "float32")
-        states = list(given) if isinstance(given, (list, tuple)) else [given]
-    now = list(states)
-    outputs: list[Any] = [None] * time
-    for t in reversed(range(time)) if reverse else range(time):
-        output, after = _step(cell, x[:, t], now)
-        new = list(after) if isinstance(after, (list, tuple)) else [after]
-        if mask is not None:
-            kept = ops.expand_dims(mask[:, t], 1)
-            output = ops.where(kept, output, ops.zeros_like(output) if zero_masked else now[0])
-            new = [ops.where(kept, a, b) for a, b in zip(new, now, strict=True)]
-        outputs[t], now = output, new
-    return ops.stack(outputs, 1), now
+    return ops.where(ops.expand_dims(mask, 2), y, first)
+
+
+def _zero_until(mask: Any, y: Any, reverse: bool) -> Any:
+    """y `[N, T, ...]`, but 0 before the first step that counts."""
+    counted = emit(ir.CumSum(1, reverse=reverse), ops.cast(mask, "int32")) > 0
+    counted = ops.reshape(counted, (*counted.type.shape, *(1,) * (y.type.rank - 2)))
+    return ops.where(counted, y, ops.zeros_like(y))
 
 
 def _step(cell: Any, inputs: Any, states: Any) -> tuple[Any, Any]:
@@ -257,17 +309,11 @@ def _initial_state(cell: Any, batch: Any, dtype: str) -> Any:
     return ops.zeros((batch, size), dtype)
 
 
-def _as_tensors(state: Any, dtype: str) -> Any:
-    if isinstance(state, (list, tuple)):
-        return [_as_tensors(entry, dtype) for entry in state]
-    return ops.convert_to_tensor(state, dtype)
-
-
 def _first_leaf(structure: Any) -> Any:
     return next(iter(leaves(structure)), None)
 
 
-class _CellLayer(RNN):
+class CellLayer(RNN):
     """An RNN over one cell of ours, whose arguments are its own."""
 
     def __getattr__(self, name: str) -> Any:
@@ -286,7 +332,7 @@ class _CellLayer(RNN):
         return cls(**config)
 
 
-def _cell_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
+def cell_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
     """Arguments of the layer that its cell shares; `use_cudnn` says nothing here."""
     options.pop("use_cudnn", None)
     return {
@@ -297,7 +343,7 @@ def _cell_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-class SimpleRNN(_CellLayer):
+class SimpleRNN(CellLayer):
     """`h' = activation(x w + h r + b)` over x `[N, T, C]`.
 
     Args: as in Keras.
@@ -344,7 +390,7 @@ class SimpleRNN(_CellLayer):
             dropout,
             recurrent_dropout,
             seed,
-            **_cell_options("simple_rnn_cell", kwargs),
+            **cell_options("simple_rnn_cell", kwargs),
         )
         super().__init__(
             cell,
@@ -358,7 +404,7 @@ class SimpleRNN(_CellLayer):
         )
 
 
-class GRU(_CellLayer):
+class GRU(CellLayer):
     """Gated recurrent units over x `[N, T, C]`; see `kcompile.ir.ops.Gru`.
 
     Args: as in Keras.
@@ -409,7 +455,7 @@ class GRU(_CellLayer):
             recurrent_dropout,
             reset_after,
             seed,
-            **_cell_options("gru_cell", kwargs),
+            **cell_options("gru_cell", kwargs),
         )
         super().__init__(
             cell,
@@ -423,7 +469,7 @@ class GRU(_CellLayer):
         )
 
 
-class LSTM(_CellLayer):
+class LSTM(CellLayer):
     """Long short-term memories over x `[N, T, C]`; see `kcompile.ir.ops.Lstm`.
 
     Args: as in Keras.
@@ -474,7 +520,7 @@ class LSTM(_CellLayer):
             dropout,
             recurrent_dropout,
             seed,
-            **_cell_options("lstm_cell", kwargs),
+            **cell_options("lstm_cell", kwargs),
         )
         super().__init__(
             cell,

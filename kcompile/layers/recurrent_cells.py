@@ -94,15 +94,18 @@ class RecurrentCell(Layer):
 
     def build(self, input_shape: Any) -> None:
         width = self.num_gates * self.units
+        self._add_weights((input_shape[-1], width), (self.units, width))
+
+    def _add_weights(self, kernel: tuple[int, ...], recurrent_kernel: tuple[int, ...]) -> None:
         self.kernel = self.add_weight(
-            (input_shape[-1], width),
+            kernel,
             self.kernel_initializer,
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
             name="kernel",
         )
         self.recurrent_kernel = self.add_weight(
-            (self.units, width),
+            recurrent_kernel,
             self.recurrent_initializer,
             regularizer=self.recurrent_regularizer,
             constraint=self.recurrent_constraint,
@@ -120,7 +123,8 @@ class RecurrentCell(Layer):
 
     def get_initial_state(self, batch_size: Any = None) -> list[Any]:
         """Zeros for each state."""
-        return [ops.zeros((batch_size, self.units), self.dtype) for _ in range(self.num_states)]
+        shape, dtype = (batch_size, self.units), self.compute_dtype
+        return [ops.zeros(shape, dtype) for _ in range(self.num_states)]
 
     def call(self, inputs: Any, states: Any, training: bool = False) -> Any:
         """One step: the output, and the next states in the structure of `states`."""
@@ -137,6 +141,7 @@ class RecurrentCell(Layer):
         training: bool,
         reverse: bool = False,
         zero_masked: bool = False,
+        unroll: bool = False,
     ) -> Results:
         """All steps of x `[N, T, C]`.
 
@@ -147,7 +152,14 @@ class RecurrentCell(Layer):
             training: whether there is dropout.
             reverse: whether to begin at the end.
             zero_masked: whether the results of masked steps are 0, and not the state before.
+            unroll: whether a loop is written out; where there is an op it says nothing.
         """
+        computation = self.dtype_policy.computation
+        if x.type.dtype.is_floating and x.type.dtype is not computation:
+            raise NotImplementedError(
+                f"layer '{self.name}': a cell that computes in {computation.keras_name}, on"
+                f" sequences of {x.dtype}, is not there yet; give both layers one dtype"
+            )
         x, factors = self._noise(x) if training else (x, ())
         initial = [None] * self.num_states if states is None else states
         op = self._op(reverse, zero_masked)
@@ -174,7 +186,7 @@ class RecurrentCell(Layer):
         if not self._rate(rate):
             return None
         shape = (batch, self.num_gates, width)
-        return self._dropped(ops.ones(shape, self.dtype), rate, shape)
+        return self._dropped(ops.ones(shape, self.compute_dtype), rate, shape)
 
     def _rate(self, rate: float) -> float:
         """`rate`; Keras takes 1 for none where there are several gates."""

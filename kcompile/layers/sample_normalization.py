@@ -70,6 +70,7 @@ class _Affine(Layer):
         self.gamma_constraint = constraints.get(gamma_constraint)
         self.gamma: Any = None
         self.beta: Any = None
+        self.autocast = False
 
     def _add_weights(self, shape: tuple[int, ...], with_gamma: bool, with_beta: bool) -> None:
         if with_gamma:
@@ -79,6 +80,7 @@ class _Affine(Layer):
                 regularizer=self.gamma_regularizer,
                 constraint=self.gamma_constraint,
                 name="gamma",
+                autocast=False,
             )
         if with_beta:
             self.beta = self.add_weight(
@@ -87,6 +89,7 @@ class _Affine(Layer):
                 regularizer=self.beta_regularizer,
                 constraint=self.beta_constraint,
                 name="beta",
+                autocast=False,
             )
 
 
@@ -138,9 +141,10 @@ class LayerNormalization(_Affine):
             weight if weight is None or weight.shape == sizes else ops.reshape(weight, sizes)
             for weight in (self.gamma, self.beta)
         )
-        return ops.layer_normalization(
+        y = ops.layer_normalization(
             inputs, gamma, beta, axes, self.epsilon, rms_scaling=self.rms_scaling
         )
+        return ops.cast(y, self.compute_dtype)
 
 
 class RMSNormalization(Layer):
@@ -218,9 +222,10 @@ class GroupNormalization(_Affine):
         self._add_weights((channels,), self.scale, self.center)
 
     def call(self, inputs: Any) -> Any:
-        return ops.group_normalization(
+        y = ops.group_normalization(
             inputs, self.groups, self.axis, self.beta, self.gamma, self.epsilon
         )
+        return ops.cast(y, self.compute_dtype)
 
 
 class UnitNormalization(Layer):

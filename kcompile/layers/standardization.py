@@ -123,7 +123,7 @@ class Normalization(Layer):
             )
 
     def call(self, inputs: Any) -> Any:
-        inputs = ops.cast(inputs, self.dtype)
+        inputs = ops.cast(inputs, self.compute_dtype)
         mean, variance = self._statistics()
         deviation = ops.maximum(ops.sqrt(variance), _EPSILON)
         if self.invert:
@@ -139,5 +139,5 @@ class Normalization(Layer):
         for entry in (self.mean, self.variance):
             kept = np.broadcast_to(np.asarray(entry, np.float64), self._kept_shape)
             shaped = kept.reshape(self._broadcast_shape)
-            constants.append(ops.convert_to_tensor(shaped, self.dtype))
+            constants.append(ops.convert_to_tensor(shaped, self.compute_dtype))
         return constants

@@ -50,6 +50,7 @@ from kcompile.losses.regression import (
     mean_squared_error,
     mean_squared_logarithmic_error,
 )
+from kcompile.losses.structured import CTC, Circle, circle, ctc
 from kcompile.ops import configs
 from kcompile.ops.naming import snake_case
 
@@ -81,7 +82,6 @@ _NAMES: dict[str, type[Loss]] = {
     **{alias.upper(): cls for alias, cls in _ALIASES.items() if len(alias) <= len("mape")},
     **LOSSES,
 }
-_NOT_IMPLEMENTED = frozenset({"CTC", "Circle", "circle", "ctc"})
 _BY_SHAPE = ("crossentropy", "ce")
 
 
@@ -90,7 +90,6 @@ def get(identifier: Any) -> Loss | None:
 
     Raises:
         SpecError: it stands for none.
-        NotImplementedError: Keras has the loss, kcompile has not.
     """
     if identifier is None or isinstance(identifier, Loss):
         return identifier
@@ -155,7 +154,6 @@ def deserialize(
 
     Raises:
         SpecError: the class is unknown, or a config key is.
-        NotImplementedError: Keras has the loss, kcompile has not.
     """
     if isinstance(config, str):
         return _find(config, custom_objects or {})()
@@ -168,8 +166,6 @@ def deserialize(
 
 def _find(name: str, custom_objects: Mapping[str, type]) -> type[Loss]:
     table = {**_NAMES, **custom_objects}
-    if name in _NOT_IMPLEMENTED and name not in table:
-        raise NotImplementedError(f"the loss '{name}' is not implemented yet")
     if name.lower() in _BY_SHAPE:
         raise SpecError(
             f"the loss '{name}' depends on shapes that are not known here",
@@ -179,6 +175,7 @@ def _find(name: str, custom_objects: Mapping[str, type]) -> type[Loss]:
 
 
 __all__ = [
+    "CTC",
     "LOSSES",
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
@@ -186,6 +183,7 @@ __all__ = [
     "CategoricalFocalCrossentropy",
     "CategoricalGeneralizedCrossEntropy",
     "CategoricalHinge",
+    "Circle",
     "CosineSimilarity",
     "Dice",
     "Hinge",
@@ -208,7 +206,9 @@ __all__ = [
     "categorical_focal_crossentropy",
     "categorical_generalized_cross_entropy",
     "categorical_hinge",
+    "circle",
     "cosine_similarity",
+    "ctc",
     "deserialize",
     "dice",
     "get",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import kcompile.ops as ops
+from kcompile import dtype_policies
 from kcompile.ir.errors import SpecError
 from kcompile.ir.types import DType
 from kcompile.losses.calling import one_graph
@@ -153,7 +154,7 @@ def computation_dtype(dtype: Any, where: str) -> str:
     Raises:
         SpecError: it is not a floating-point type.
     """
-    element = DType.FLOAT32 if dtype is None else DType.of(dtype)
+    element = DType.FLOAT32 if dtype is None else dtype_policies.get(dtype).computation
     if not element.is_floating:
         raise SpecError(f"computes in floating-point numbers, not in {element}", where=where)
     return element.keras_name

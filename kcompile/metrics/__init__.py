@@ -39,6 +39,7 @@ from kcompile.metrics.accuracy import (
     sparse_top_k_categorical_accuracy,
     top_k_categorical_accuracy,
 )
+from kcompile.metrics.area import AUC
 from kcompile.metrics.averages import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -65,6 +66,19 @@ from kcompile.metrics.confusion import (
     TrueNegatives,
     TruePositives,
 )
+from kcompile.metrics.correlation import (
+    ConcordanceCorrelation,
+    PearsonCorrelation,
+    concordance_correlation,
+    pearson_correlation,
+)
+from kcompile.metrics.operating_points import (
+    PrecisionAtRecall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+)
+from kcompile.metrics.overlap import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 from kcompile.metrics.reductions import Mean, MeanMetricWrapper, Sum
 from kcompile.metrics.scores import F1Score, FBetaScore, R2Score
 from kcompile.ops import configs
@@ -92,21 +106,6 @@ _NAMES: dict[str, type[Metric]] = {
     **{alias.upper(): cls for alias, cls in _ALIASES.items()},
     **METRICS,
 }
-_MISSING = (
-    "AUC",
-    "BinaryIoU",
-    "ConcordanceCorrelation",
-    "IoU",
-    "MeanIoU",
-    "OneHotIoU",
-    "OneHotMeanIoU",
-    "PearsonCorrelation",
-    "PrecisionAtRecall",
-    "RecallAtPrecision",
-    "SensitivityAtSpecificity",
-    "SpecificityAtSensitivity",
-)
-_NOT_IMPLEMENTED = frozenset(_MISSING) | {snake_case(name) for name in _MISSING}
 _ACCURACY_BY_SHAPE = ("accuracy", "acc")
 _CROSSENTROPY_BY_SHAPE = ("crossentropy", "ce")
 _ACCURACIES: dict[str, type[Metric]] = {
@@ -126,16 +125,15 @@ def get(identifier: Any) -> Metric | None:
 
     Raises:
         SpecError: it stands for none, or `resolve` is needed for it.
-        NotImplementedError: Keras has the metric, kcompile has not.
     """
     if identifier is None or isinstance(identifier, Metric):
         return identifier
     if isinstance(identifier, str):
-        return _find(identifier, {})()
+        return _make(_find(identifier, {}))
     if isinstance(identifier, Mapping):
         return deserialize(identifier)
     if isinstance(identifier, type) and issubclass(identifier, Metric):
-        return identifier()
+        return _make(identifier)
     if callable(identifier) and not isinstance(identifier, type):
         return MeanMetricWrapper(identifier, name=_name_of(identifier))
     raise SpecError(
@@ -210,21 +208,23 @@ def deserialize(
 
     Raises:
         SpecError: the class is unknown, or a config key is.
-        NotImplementedError: Keras has the metric, kcompile has not.
     """
     if isinstance(config, str):
-        return _find(config, custom_objects or {})()
+        return _make(_find(config, custom_objects or {}))
     if config.get("class_name") == "function" and isinstance(config.get("config"), str):
-        return _find(config["config"], {})()
+        return _make(_find(config["config"], {}))
     name, arguments = configs.open_envelope(config, "metric")
     cls = _find(name, custom_objects or {})
     return configs.construct(cls, arguments, "metric")
 
 
+def _make(cls: type[Metric]) -> Metric:
+    """The metric with default arguments; a SpecError if it needs some."""
+    return configs.construct(cls, {}, "metric")
+
+
 def _find(name: str, custom_objects: Mapping[str, type]) -> type[Metric]:
     table = {**_NAMES, **custom_objects}
-    if name in _NOT_IMPLEMENTED and name not in table:
-        raise NotImplementedError(f"the metric '{name}' is not implemented yet")
     if name in (*_ACCURACY_BY_SHAPE, *_CROSSENTROPY_BY_SHAPE):
         raise SpecError(
             f"the metric '{name}' depends on the shapes of labels and predictions",
@@ -234,36 +234,48 @@ def _find(name: str, custom_objects: Mapping[str, type]) -> type[Metric]:
 
 
 __all__ = [
+    "AUC",
     "METRICS",
     "Accuracy",
     "BinaryAccuracy",
     "BinaryCrossentropy",
+    "BinaryIoU",
     "CategoricalAccuracy",
     "CategoricalCrossentropy",
     "CategoricalHinge",
+    "ConcordanceCorrelation",
     "CosineSimilarity",
     "F1Score",
     "FBetaScore",
     "FalseNegatives",
     "FalsePositives",
     "Hinge",
+    "IoU",
     "KLDivergence",
     "LogCoshError",
     "Mean",
     "MeanAbsoluteError",
     "MeanAbsolutePercentageError",
+    "MeanIoU",
     "MeanMetricWrapper",
     "MeanSquaredError",
     "MeanSquaredLogarithmicError",
     "Metric",
+    "OneHotIoU",
+    "OneHotMeanIoU",
+    "PearsonCorrelation",
     "Poisson",
     "Precision",
+    "PrecisionAtRecall",
     "R2Score",
     "Recall",
+    "RecallAtPrecision",
     "RootMeanSquaredError",
+    "SensitivityAtSpecificity",
     "SparseCategoricalAccuracy",
     "SparseCategoricalCrossentropy",
     "SparseTopKCategoricalAccuracy",
+    "SpecificityAtSensitivity",
     "SquaredHinge",
     "Sum",
     "TopKCategoricalAccuracy",
@@ -276,6 +288,7 @@ __all__ = [
     "categorical_crossentropy",
     "categorical_focal_crossentropy",
     "categorical_hinge",
+    "concordance_correlation",
     "deserialize",
     "get",
     "hinge",
@@ -286,6 +299,7 @@ __all__ = [
     "mean_absolute_percentage_error",
     "mean_squared_error",
     "mean_squared_logarithmic_error",
+    "pearson_correlation",
     "poisson",
     "resolve",
     "serialize",

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from kcompile import initializers
+from kcompile.ir.errors import SpecError
 from kcompile.ir.types import DType
 from kcompile.losses.base import computation_dtype
 from kcompile.losses.calling import one_graph
+from kcompile.ops import scopes
 from kcompile.ops.naming import automatic_name
 from kcompile.ops.structure import leaves
 from kcompile.ops.trace import current_trace, unused_name
@@ -101,6 +103,34 @@ class Metric:
         """Forget what has been taken in."""
         for variable in self.variables:
             variable.assign(np.zeros(variable.shape, variable.type.dtype.numpy))
+
+    def stateless_update_state(
+        self, metric_variables: Sequence[Any], *args: Any, **kwargs: Any
+    ) -> list[Any]:
+        """`update_state` as a pure function: from values of `variables` to their next values."""
+        with scopes.stateless(self._values(metric_variables)) as values:
+            self.update_state(*args, **kwargs)
+        return [values[variable] for variable in self.variables]
+
+    def stateless_result(self, metric_variables: Sequence[Any]) -> Any:
+        """`result` as a pure function of the values of `variables`."""
+        with scopes.stateless(self._values(metric_variables)):
+            return self.result()
+
+    def stateless_reset_state(self) -> list[Any]:
+        """The values of `variables` before the first batch."""
+        with scopes.stateless({variable: variable.array for variable in self.variables}) as values:
+            self.reset_state()
+        return [values[variable] for variable in self.variables]
+
+    def _values(self, given: Sequence[Any]) -> dict[Any, Any]:
+        variables = self.variables
+        if len(given) != len(variables):
+            raise SpecError(
+                f"has {len(variables)} variables, got {len(given)} values",
+                where=f"metric '{self.name}'",
+            )
+        return dict(zip(variables, given, strict=True))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Take in a batch and return the number."""

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import kcompile.ops as ops
+from kcompile.ir import ops as ir
 from kcompile.ir.errors import ShapeError, SpecError
+from kcompile.ir.types import DType
 from kcompile.losses.base import to_same_rank
 from kcompile.losses.calling import one_graph
 from kcompile.metrics.base import Metric, updates
+from kcompile.ops.trace import emit
 from kcompile.ops.variable import Variable
 
 EPSILON = 1e-7
@@ -151,7 +154,9 @@ class R2Score(Metric):
     Args:
         class_aggregation: `uniform_average` of the columns, `variance_weighted_average`, or None
             for one score per column.
-        num_regressors: for the adjusted score; only 0 is there yet.
+        num_regressors: p of the adjusted score, `1 - (1 - score) * (n - 1) / (n - p - 1)`; 0 for
+            the plain one. n counts elements, as in Keras. Where it is not above `p + 1`, the score
+            stays plain.
 
     Raises:
         SpecError: an argument is out of range.
@@ -168,10 +173,11 @@ class R2Score(Metric):
         where = f"metric '{self.name}'"
         if class_aggregation not in (None, "uniform_average", "variance_weighted_average"):
             raise SpecError(f"class_aggregation is not {class_aggregation!r}", where=where)
-        if num_regressors:
-            raise NotImplementedError(f"{where}: the adjusted R2 score is not there yet")
+        if num_regressors < 0:
+            raise SpecError(f"num_regressors is not negative, got {num_regressors}", where=where)
         self.class_aggregation = class_aggregation
         self.num_regressors = num_regressors
+        self.num_samples = self.add_variable((), name="num_samples")
         self._sums: dict[str, Variable] = {}
 
     def build(self, y_true_shape: Sequence[int | None], y_pred_shape: Sequence[int | None]) -> None:
@@ -198,6 +204,7 @@ class R2Score(Metric):
         }
         for name, values in batch.items():
             self._sums[name].assign_add(ops.sum(values, 0))
+        self.num_samples.assign_add(emit(ir.DimSize(y_true.type.size, DType.FLOAT32)))
 
     @one_graph
     def result(self) -> Any:
@@ -208,11 +215,16 @@ class R2Score(Metric):
         score = 1 - residual / variation
         is_infinite = ops.equal(ops.absolute(score), float("inf"))
         score = ops.where(is_infinite, 0.0, score)
-        if self.class_aggregation is None:
-            return score
         if self.class_aggregation == "uniform_average":
-            return ops.mean(score)
-        return ops.sum(variation * score) / ops.sum(variation)
+            score = ops.mean(score)
+        elif self.class_aggregation == "variance_weighted_average":
+            score = ops.sum(variation * score) / ops.sum(variation)
+        return self._adjusted(score) if self.num_regressors else score
+
+    def _adjusted(self, score: Any) -> Any:
+        num, freedom = self.num_samples.value, self.num_samples.value - (self.num_regressors + 1.0)
+        adjusted = 1.0 - (1.0 - score) * (num - 1.0) / freedom
+        return ops.where(ops.greater(freedom, 0.0), adjusted, score)
 
     def get_config(self) -> dict[str, Any]:
         arguments = {

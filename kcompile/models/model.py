@@ -10,6 +10,7 @@ from kcompile.ir.graph import Graph
 from kcompile.ir.types import TensorType
 from kcompile.layers.base import Layer
 from kcompile.layers.core import Input
+from kcompile.models.steps import OwnSteps
 from kcompile.models.tracing import trace_model
 from kcompile.ops import seeds
 from kcompile.ops.door import service
@@ -18,7 +19,7 @@ from kcompile.ops.trace import Trace, unused_name
 from kcompile.ops.variable import Variable
 
 
-class Model(Layer):
+class Model(OwnSteps, Layer):
     """A layer that can be trained, evaluated, saved and compiled.
 
     `Model(inputs, outputs, name=None)` makes a functional model. A subclass with `call` is a model
@@ -81,10 +82,14 @@ class Model(Layer):
                 yield from layer.named_variables(inner)
 
     def named_weights(self) -> dict[str, Variable]:
-        """Every weight once, by a path that is unique: the name of its value in graphs."""
+        """Every weight once, by a path that is unique: the name of its value in graphs.
+
+        States of stateful layers come last.
+        """
         named: dict[str, Variable] = {}
         seen: set[Variable] = set()
-        for path, variable in self.named_variables():
+        carried = ((variable.path, variable) for variable in self.all_carried_variables())
+        for path, variable in (*self.named_variables(), *carried):
             if variable not in seen:
                 seen.add(variable)
                 named[unused_name(path, named)] = variable
@@ -238,16 +243,6 @@ class Model(Layer):
     def optimizer(self) -> Any:
         """The optimizer that `compile` was given; None before."""
         return self.trainer.optimizer
-
-    @property
-    def metrics(self) -> list[Any]:
-        """The metrics, the loss's mean first; empty before the model has seen data."""
-        return list(self.trainer.metrics)
-
-    @property
-    def metrics_names(self) -> list[str]:
-        """The names of the metrics in logs, in the order of what `evaluate` returns."""
-        return list(self.trainer.metrics_names)
 
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
         """Write the weights to a `.weights.h5` file."""

@@ -104,8 +104,8 @@ class Sequential(Model):
             return
         if not self.layers:
             raise SpecError("has no layers", where=f"model '{self.name}'")
-        name = f"{self._layers[0].name}_input"
-        first = Input(batch_shape=tuple(input_shape), name=name).node.operation
+        name, dtype = f"{self._layers[0].name}_input", self._layers[0]._first_dtype
+        first = Input(batch_shape=tuple(input_shape), dtype=dtype, name=name).node.operation
         self._set_layers([first, *self._layers])
 
     def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

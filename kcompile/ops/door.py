@@ -13,6 +13,8 @@ from typing import Any
 _SERVICES = {
     "run_graph": ("kcompile.runtimes.jax.eager", "run_graph"),
     "trainer": ("kcompile.training.trainer", "Trainer"),
+    "train_step": ("kcompile.runtimes.jax.own_steps", "train_step"),
+    "test_step": ("kcompile.runtimes.jax.own_steps", "test_step"),
     "save_weights": ("kcompile.formats.weights", "save_weights"),
     "load_weights": ("kcompile.formats.weights", "load_weights"),
     "to_json": ("kcompile.formats.architecture", "to_json"),

@@ -39,8 +39,10 @@ def promote(a: DType, b: DType) -> DType:
 
 def _kind(value: Any) -> DType | type:
     """The element type of a tensor or array; `bool`, `int` or `float` of a plain number."""
-    if isinstance(value, (TracedTensor, Variable)):
+    if isinstance(value, TracedTensor):
         return value.type.dtype
+    if isinstance(value, Variable):
+        return require_trace().dtype_of(value)
     if isinstance(value, (bool, int, float)):
         return type(value)
     array = np.asarray(value)

@@ -16,7 +16,9 @@ from kcompile.ir.dims import Dim, Size
 from kcompile.ir.errors import SpecError
 from kcompile.ir.graph import Graph, Role, Value
 from kcompile.ir.op import Op
+from kcompile.ir.text import text_array
 from kcompile.ir.types import DimMismatchError, DType, TensorType
+from kcompile.ops import scopes
 from kcompile.ops.structure import leaves, map_leaves
 from kcompile.ops.tensor import KerasTensor, TracedTensor
 from kcompile.ops.variable import Variable
@@ -24,7 +26,7 @@ from kcompile.ops.variable import Variable
 T = TypeVar("T")
 
 RNG_NAME = "rng"
-_RNG_TYPE = TensorType(DType.UINT32, (2,))
+RNG_TYPE = TensorType(DType.UINT32, (2,))
 
 _current: ContextVar[Trace | None] = ContextVar("trace", default=None)
 
@@ -63,8 +65,10 @@ class Trace:
     ) -> None:
         self.builder = Builder(name)
         self.mode = Mode(training)
+        self.autocast: DType | None = None
         self.losses: list[TracedTensor] = []
         self.variables: dict[str, Variable] = {}
+        self._replaced: dict[Variable, TracedTensor] = {}
         self._names = dict(names or {})
         self._num_streams = 0
 
@@ -86,13 +90,29 @@ class Trace:
         finally:
             self.mode = before
 
+    @contextlib.contextmanager
+    def autocasting(self, dtype: DType | None) -> Iterator[None]:
+        """Floating-point variables are read as `dtype` inside; None reads them as they are."""
+        before, self.autocast = self.autocast, dtype
+        try:
+            yield
+        finally:
+            self.autocast = before
+
+    def dtype_of(self, variable: Variable) -> DType:
+        """The element type in which `variable` is read here."""
+        own = variable.type.dtype
+        if self.autocast is None or not variable.autocast or not own.is_floating:
+            return own
+        return self.autocast
+
     def input(self, name: str, type: TensorType) -> TracedTensor:
         """A DATA input."""
         return TracedTensor(self, self.builder.input(name, type))
 
     def rng(self) -> Value:
         """The RNG input."""
-        return self.builder.input(RNG_NAME, _RNG_TYPE, Role.RNG)
+        return self.builder.input(RNG_NAME, RNG_TYPE, Role.RNG)
 
     def stream(self, seed: int | None = None) -> int:
         """A number for a random op here: its position among the model's random ops, and the seed.
@@ -104,7 +124,20 @@ class Trace:
 
     def read(self, variable: Variable) -> TracedTensor:
         """The value that `variable` has at this point."""
-        return TracedTensor(self, self.builder.updated(self._input_of(variable)))
+        value = self._replaced.get(variable)
+        if value is None:
+            value = TracedTensor(self, self.builder.updated(self._input_of(variable)))
+        dtype = self.dtype_of(variable)
+        return value if dtype is variable.type.dtype else self.cast(value, dtype)
+
+    @contextlib.contextmanager
+    def replacing(self, variable: Variable, value: TracedTensor) -> Iterator[None]:
+        """Inside, `variable` is read as `value`, which has its type; nothing is assigned."""
+        self._replaced[variable] = value
+        try:
+            yield
+        finally:
+            del self._replaced[variable]
 
     def assign(self, variable: Variable, value: Any) -> TracedTensor:
         """Make `value` the next value of a non-trainable variable.
@@ -134,6 +167,18 @@ class Trace:
         self.variables[name] = variable
         role = Role.PARAM if variable.trainable else Role.STATE
         return self.builder.input(name, variable.type, role)
+
+    def tensor_with(self, symbol: str) -> TracedTensor:
+        """An input that has the symbol as the whole size of an axis."""
+        found = self._input_with(symbol)
+        assert found is not None  # symbols come from inputs
+        return found
+
+    def _input_with(self, symbol: str) -> TracedTensor | None:
+        for entry in self.builder.inputs:
+            if any(isinstance(s, Dim) and str(s) == symbol for s in entry.type.shape):
+                return TracedTensor(self, entry.value)
+        return None
 
     def convert(self, value: Any, dtype: DType | None = None) -> TracedTensor:
         """`value` as a tensor of this trace: a tensor, variable, array or number.
@@ -185,8 +230,11 @@ def unused_name(wish: str, taken: Mapping[str, Any] | set[str]) -> str:
 def _constant_array(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
     """`value` as an array: Python floats as float32, ints as int32, NumPy's 64 bits as 32."""
     array = np.asarray(value)
+    if array.dtype.kind in "OSU":
+        return text_array(array)
     if dtype is not None:
-        return array.astype(dtype.numpy)
+        with np.errstate(over="ignore"):  # what is beyond a type's range is infinite in it
+            return array.astype(dtype.numpy)
     if array.dtype == np.float64:
         return array.astype(np.float32)
     if array.dtype == np.int64:
@@ -194,7 +242,7 @@ def _constant_array(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
         if not np.array_equal(narrow, array):
             raise SpecError("an int64 constant does not fit int32", hint="Cast it explicitly")
         return narrow
-    if array.dtype.kind not in "biufVOUS":
+    if array.dtype.kind not in "biufV":
         raise SpecError(f"cannot make a tensor of {value!r}")
     return array
 
@@ -271,10 +319,14 @@ def run_eagerly(
     kwargs: Any,
     *,
     training: bool = False,
+    rng: np.ndarray[Any, Any] | None = None,
 ) -> Any:
     """What `function` returns for arrays: traced into a graph, which is run.
 
     Variables that it reads are given to the graph, and those that it assigns get their next value.
+
+    Args:
+        rng: the key of its random ops, `u32[2]`; a new one by default.
     """
     from kcompile.ops.door import service
 
@@ -283,6 +335,8 @@ def run_eagerly(
 
     def replace(leaf: Any) -> Any:
         if not hasattr(leaf, "dtype") or isinstance(leaf, (Variable, TracedTensor)):
+            return leaf
+        if callable(leaf):  # a layer, as the body of a loop
             return leaf
         array = _eager_array(leaf)
         key = f"x{len(arrays)}"
@@ -293,24 +347,32 @@ def run_eagerly(
         args, kwargs = map_leaves(replace, args), map_leaves(replace, kwargs)
         result = function(*args, **kwargs)
         flat = [trace.convert(leaf) for leaf in leaves(result) if leaf is not None]
+    losses = scopes.loss_list()
+    if losses is not None:
+        flat += trace.losses
     if not flat and not trace.builder.has_updates:
         return result
     graph = trace.finish([(f"y{i}", tensor) for i, tensor in enumerate(flat)])
     for entry in graph.inputs_with(Role.PARAM, Role.STATE):
         arrays[entry.name] = trace.variables[entry.name].array
     if graph.inputs_with(Role.RNG):
-        arrays[RNG_NAME] = eager_rng()
+        arrays[RNG_NAME] = eager_rng() if rng is None else rng
     outputs, states = service("run_graph")(graph, arrays)
     for state, value in states.items():
         trace.variables[state].assign(value)
     remaining = (outputs[f"y{i}"] for i in range(len(flat)))
-    return map_leaves(lambda leaf: None if leaf is None else next(remaining), result)
+    returned = map_leaves(lambda leaf: None if leaf is None else next(remaining), result)
+    if losses is not None:
+        losses += remaining
+    return returned
 
 
 def eager_rng() -> np.ndarray[Any, Any]:
     """A new key for random ops outside a model's own step count."""
     from kcompile.ops.seeds import next_seed
 
+    if (key := scopes.next_key()) is not None:
+        return key
     seed = next_seed()
     return np.array([seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF], np.uint32)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from kcompile.ir.errors import SpecError
 from kcompile.ir.types import DType, TensorType
+from kcompile.ops.scopes import stateless_values
 from kcompile.ops.tensor import TensorOperators
 
 
@@ -40,6 +41,8 @@ class Variable(TensorOperators):
         self.trainable = trainable
         #: Whether it is trained when its layer is not frozen.
         self.is_trainable_when_unfrozen = trainable
+        #: Whether layers read it in the type that they compute in.
+        self.autocast = True
         self.regularizer: Any = None
         self.constraint: Any = None
         self._make = make
@@ -53,7 +56,12 @@ class Variable(TensorOperators):
 
     @property
     def dtype(self) -> str:
-        return self.type.dtype.keras_name
+        """The element type; inside a layer's call the one that reading gives."""
+        from kcompile.ops.trace import current_trace
+
+        trace = current_trace()
+        element = self.type.dtype if trace is None else trace.dtype_of(self)
+        return element.keras_name
 
     @property
     def ndim(self) -> int:
@@ -72,6 +80,9 @@ class Variable(TensorOperators):
     @property
     def array(self) -> Any:
         """The array, also inside a trace."""
+        values = stateless_values()
+        if values is not None and self in values:
+            return values[self]
         if self._value is None and self._lent_read is not None:
             return self._lent_read()
         if self._value is None:
@@ -113,8 +124,13 @@ class Variable(TensorOperators):
             value = np.asarray(value, self.type.dtype.numpy)
         if DType.of(value.dtype) is not self.type.dtype:
             value = value.astype(self.type.dtype.numpy)
-        self._value = self._checked(value)
-        return self._value
+        value = self._checked(value)
+        values = stateless_values()
+        if values is not None and self in values:
+            values[self] = value
+        else:
+            self._value = value
+        return value
 
     def assign_add(self, value: Any) -> Any:
         return self.assign(self.value + value)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import kcompile.ops as ops
-from kcompile.ir.errors import SpecError
+from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.ops import configs
 
 
@@ -63,7 +63,35 @@ class L2(L1L2):
         return {"l2": self.l2}
 
 
-l1, l2 = L1, L2
+class OrthogonalRegularizer(Regularizer):
+    """`factor` times the mean of `|cosine|` of the angles between rows (or columns) of a matrix.
+
+    Raises:
+        SpecError: an argument is out of range.
+    """
+
+    def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
+        if not isinstance(factor, (int, float)) or not 0 <= factor < float("inf"):
+            raise SpecError(f"orthogonal_regularizer: factor is not negative, got {factor!r}")
+        if mode not in ("rows", "columns"):
+            raise SpecError(f"orthogonal_regularizer: mode is 'rows' or 'columns', got {mode!r}")
+        self.factor = float(factor)
+        self.mode = mode
+
+    def __call__(self, x: Any) -> Any:
+        if len(x.shape) != 2:
+            raise ShapeError(f"orthogonal_regularizer: the weight is a matrix, got {list(x.shape)}")
+        rows = ops.normalize(x if self.mode == "rows" else ops.transpose(x), 1)
+        size = rows.shape[0]
+        cosines = ops.matmul(rows, ops.transpose(rows)) * (1.0 - ops.eye(size, dtype=rows.dtype))
+        num_pairs = size * (size - 1.0) / 2.0
+        return self.factor * 0.5 * ops.sum(ops.absolute(cosines)) / num_pairs
+
+    def get_config(self) -> dict[str, Any]:
+        return {"factor": self.factor, "mode": self.mode}
+
+
+l1, l2, orthogonal_regularizer = L1, L2, OrthogonalRegularizer
 
 
 def l1_l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
@@ -71,8 +99,14 @@ def l1_l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
     return L1L2(l1, l2)
 
 
-_CLASSES = {cls.__name__: cls for cls in (L1, L2, L1L2)}
-_FUNCTIONS: dict[str, Any] = {"l1": L1, "l2": L2, "l1_l2": l1_l2, **_CLASSES}
+_CLASSES = {cls.__name__: cls for cls in (L1, L2, L1L2, OrthogonalRegularizer)}
+_FUNCTIONS: dict[str, Any] = {
+    "l1": L1,
+    "l2": L2,
+    "l1_l2": l1_l2,
+    "orthogonal_regularizer": OrthogonalRegularizer,
+    **_CLASSES,
+}
 
 
 def get(identifier: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,6 +80,11 @@ class Feeder:
         )
         self._order = np.empty(0, np.int32)
         self._pass: int | None = None
+
+    def set_seed(self, seed: int) -> None:
+        """Let the next passes have the orders of another seed."""
+        self.batching = dataclasses.replace(self.batching, seed=seed)
+        self._pass = None
 
     def start_pass(self, number: int) -> None:
         """Put the rows in the order of that pass over the data."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from kcompile.training import programs
 from kcompile.training.blocks import BlockLength
-from kcompile.training.data import Batching, DataSet
+from kcompile.training.data import DataSet
+from kcompile.training.host_stage import structure_of
 from kcompile.training.objective import Objective, Settings
 
 
@@ -19,6 +20,7 @@ class ProgramCache:
         metric_names: the name of each metric's variable in programs.
         steps: programs that train and evaluate.
         predictors: programs that predict.
+        own_steps: the compiled steps that the model defines itself, by method.
     """
 
     def __init__(self, model: Any) -> None:
@@ -27,6 +29,7 @@ class ProgramCache:
         self.metric_names: dict[Any, str] = {}
         self.steps: dict[programs.Signature, Any] = {}
         self.predictors: dict[Any, Any] = {}
+        self.own_steps: dict[str, Any] = {}
         self._lengths: dict[Any, BlockLength] = {}
         self._structure: Any = None
 
@@ -36,11 +39,12 @@ class ProgramCache:
         self.metric_names = {}
         self.steps.clear()
         self.predictors.clear()
+        self.own_steps.clear()
         self._lengths.clear()
 
     def follow_model(self) -> None:
         """Forget everything if the model's layers are others than at the last call."""
-        structure = programs.structure_of(self.model)
+        structure = structure_of(self.model)
         if structure != self._structure:
             self._structure = structure
             self.clear()
@@ -69,7 +73,6 @@ class ProgramCache:
             self.predictors[key] = programs.make_predictor(self.model, sizes)
         return self.predictors[key]
 
-    def length(self, program: Any, batching: Batching, fixed: int | None) -> BlockLength:
-        """The block length of a program, which remembers how long its steps took."""
-        key = (program, batching.batch_size, batching.num_full, fixed)
-        return self._lengths.setdefault(key, BlockLength(fixed))
+    def length(self, program: Any, fixed: int | None, *shape: int) -> BlockLength:
+        """The block length of a program, which remembers how long steps on such data took."""
+        return self._lengths.setdefault((program, fixed, *shape), BlockLength(fixed))

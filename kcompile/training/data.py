@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kcompile.ir.errors import DataError, ShapeError
+from kcompile.ir.text import text_array
 from kcompile.ir.types import DimMismatchError, DType, TensorType, bind_symbols, format_shape
 from kcompile.ops import seeds
 
@@ -79,22 +80,32 @@ class DataSet:
         return DataSet(*({name: a[selection] for name, a in part.items()} for part in parts))
 
 
+def split_row(num_rows: int, fraction: float) -> int:
+    """The first of the last `fraction` of so many rows.
+
+    Raises:
+        DataError: there would be none before it, or none from it on.
+    """
+    if not 0 < fraction < 1:
+        raise DataError(f"validation_split must be between 0 and 1, got {fraction}", where="fit")
+    split = math.floor(num_rows * (1.0 - fraction))
+    if split in (0, num_rows):
+        raise DataError(
+            f"validation_split={fraction} of {num_rows} rows leaves none to"
+            f" {'train' if split == 0 else 'validate'} on",
+            where="fit",
+            hint="Give more rows or another fraction",
+        )
+    return split
+
+
 def split_validation(data: DataSet, fraction: float) -> tuple[DataSet, DataSet]:
     """The rows to train on, and the last `fraction` of the rows, to validate on.
 
     Raises:
         DataError: one of the two would be empty.
     """
-    if not 0 < fraction < 1:
-        raise DataError(f"validation_split must be between 0 and 1, got {fraction}", where="fit")
-    split = math.floor(data.num_rows * (1.0 - fraction))
-    if split in (0, data.num_rows):
-        raise DataError(
-            f"validation_split={fraction} of {data.num_rows} rows leaves none to"
-            f" {'train' if split == 0 else 'validate'} on",
-            where="fit",
-            hint="Give more rows or another fraction",
-        )
+    split = split_row(data.num_rows, fraction)
     return data.rows(slice(0, split)), data.rows(slice(split, None))
 
 
@@ -104,8 +115,8 @@ def as_array(value: Any, where: str) -> np.ndarray[Any, Any]:
     Raises:
         DataError: it holds strings or objects, or is no array.
     """
-    if hasattr(value, "__next__") or (callable(value) and not hasattr(value, "__array__")):
-        raise NotImplementedError(f"{where}: generators and data loaders are not there yet")
+    if hasattr(value, "detach"):  # a tensor of torch, which may keep gradients or lie elsewhere
+        value = value.detach().cpu()
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -174,7 +185,8 @@ def fit_to_input(
         DataError: it holds no numbers, or numbers that the input's integer type does not have.
     """
     place = f"{where} '{name}'"
-    array = _adjust_rank(as_array(value, place), type)
+    is_text = type.dtype is DType.STRING
+    array = _adjust_rank(_as_texts(value, place) if is_text else as_array(value, place), type)
     row = type.with_shape(type.shape[1:])
     if array.ndim != type.rank:
         raise _shape_error(place, type, array)
@@ -182,9 +194,28 @@ def fit_to_input(
         bind_symbols(row, array.shape[1:], env)
     except DimMismatchError:
         raise _shape_error(place, type, array) from None
+    if is_text:
+        return array
     if type.dtype.is_floating:
         return _narrow(array, type.dtype)
     return _exact(array, type.dtype, place)
+
+
+def as_values(value: Any, where: str) -> np.ndarray[Any, Any]:
+    """As `as_array`, or an array of strings if `value` is one.
+
+    Raises:
+        DataError: it holds neither numbers nor strings, or is no array.
+    """
+    is_text = isinstance(value, np.ndarray) and value.dtype.kind in "OSU"
+    return _as_texts(value, where) if is_text else as_array(value, where)
+
+
+def _as_texts(value: Any, where: str) -> np.ndarray[Any, Any]:
+    try:
+        return text_array(value)
+    except DataError as error:
+        raise error.located(where) from None
 
 
 def fit_to_target(value: Any, where: str) -> np.ndarray[Any, Any]:

@@ -4,138 +4,19 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from kcompile.ir.errors import NonFiniteLossError
-from kcompile.training.blocks import BlockLength, Feeder
+from kcompile.ir.errors import DataError, NonFiniteLossError
+from kcompile.training.sources import Block
 from kcompile.training.weights import BorrowedWeights
 
 Logs = dict[str, Any]
 #: Added to the seed of random ops outside training, where seeds are below it.
 OUTSIDE_TRAINING = 2**31
-
-
-class Runner:
-    """Runs batches of one data set through one program.
-
-    Args:
-        program: a `kcompile.runtimes.jax.training.Program`.
-        feeder: gives the rows.
-        length: says how many steps go into one dispatch.
-        seed: first word of the random keys.
-    """
-
-    def __init__(self, program: Any, feeder: Feeder, length: BlockLength, seed: int) -> None:
-        self.program = program
-        self.feeder = feeder
-        self.length = length
-        self.seed = seed
-
-    def run(
-        self,
-        state: Any,
-        frozen: Mapping[str, Any],
-        position: int,
-        end: int,
-        first_step: int,
-        rates: Callable[[int, int], Any],
-        *,
-        fresh: bool,
-    ) -> tuple[Any, Logs, int, int]:
-        """The next steps from batch `position` on, at most to `end`.
-
-        Returns:
-            State, logs, the number of steps, and how many of them were finite.
-        """
-        from kcompile.runtimes.jax.training import Batches
-
-        start = time.perf_counter()
-        key = (self.seed, first_step)
-        limit = min(end, self.feeder.batching.num_full) - position
-        if limit < 1 or not self.program.loops_well:
-            data, indices = self.feeder.one(position)
-            batch = Batches(indices, rates(first_step, 1)[0])
-            state, logs, done = self.program.run_one(
-                state, frozen, data, batch, key=key, fresh=fresh
-            )
-            return state, logs, 1, done
-        count = self.length.next(min(limit, self.feeder.max_steps))
-        data, indices, begin, stop = self.feeder.many(position, position + count)
-        all_rates = np.zeros(len(indices), np.float32)
-        all_rates[begin:stop] = rates(first_step, count)
-        batches = Batches(indices, all_rates)
-        state, logs, done = self.program.run_many(
-            state, frozen, data, batches, begin, stop, key=key, fresh=fresh
-        )
-        self.length.measured(count, time.perf_counter() - start)
-        return state, logs, count, done
-
-
-class Evaluation:
-    """Loss and metrics over a data set.
-
-    Args:
-        runner: of an evaluation program.
-        num_batches: how many batches to take.
-    """
-
-    def __init__(self, runner: Runner, num_batches: int) -> None:
-        self.runner = runner
-        self.num_batches = num_batches
-        self._metrics: Any = None
-
-    def run(
-        self, weights: Mapping[str, Any], callbacks: Any, first_step: int, epoch: int | None = None
-    ) -> tuple[Logs, Mapping[str, Any]]:
-        """The logs, and the states afterwards.
-
-        Args:
-            weights: by name; they are left alone, and copied where the program updates them.
-            first_step: number of the first batch, for random ops.
-            epoch: after which training validates; None outside training.
-
-        Raises:
-            NonFiniteLossError: the loss is NaN or infinite.
-        """
-        from kcompile.runtimes.jax import training as xla
-
-        program = self.runner.program
-        frozen = {name: weights[name] for name in program.frozen_names}
-        states = {n: weights[n] for n in program.state_names if n not in program.initial}
-        metrics, self._metrics = self._metrics or xla.copied(program.initial), None
-        state = xla.State({}, {**metrics, **xla.copied(states)}, None)
-        self.runner.feeder.start_pass(0)
-        callbacks.on_test_begin()
-        position = 0
-        logs: Logs = {}
-        while position < self.num_batches:
-            callbacks.on_test_batch_begin(position)
-            state, logs, count, done = self.runner.run(
-                state,
-                frozen,
-                position,
-                self.num_batches,
-                first_step + position,
-                lambda first, number: np.zeros(number, np.float32),
-                fresh=position == 0,
-            )
-            if done < count:
-                which = "loss" if epoch is None else "validation loss"
-                raise NonFiniteLossError(
-                    f"the {which} is NaN or infinite",
-                    epoch=epoch,
-                    step=position + done,
-                    hint="Look for weights that are too large, or for a log or division of 0",
-                )
-            position += count
-            callbacks.on_test_batch_end(position - 1, logs)
-        callbacks.on_test_end(logs)
-        self._metrics = {name: state.states[name] for name in program.initial}
-        return logs, state.states
 
 
 @dataclass
@@ -157,27 +38,225 @@ class Progress:
     slots: Any = None
 
 
+class Runner:
+    """Runs the blocks of a source.
+
+    Args:
+        source: gives them.
+        seed: first word of the random keys.
+    """
+
+    def __init__(self, source: Any, seed: int) -> None:
+        self.source = source
+        self.seed = seed
+
+    def run(
+        self,
+        block: Block,
+        state: Any,
+        frozen: Mapping[str, Any],
+        first_step: int,
+        rates: Callable[[int, int], Any],
+        *,
+        fresh: bool,
+    ) -> tuple[Any, Logs, int]:
+        """State and logs after the block, and how many of its steps were finite."""
+        from kcompile.runtimes.jax.training import Batches
+
+        start = time.perf_counter()
+        key = (self.seed, first_step)
+        data, indices, begin, end = block.data, block.indices, block.begin, block.end
+        if indices.ndim == 1:
+            batch = Batches(indices, rates(first_step, 1)[0])
+            result = block.program.run_one(state, frozen, data, batch, key=key, fresh=fresh)
+        else:
+            all_rates = np.zeros(len(indices), np.float32)
+            all_rates[begin:end] = rates(first_step, end - begin)
+            batches = Batches(indices, all_rates)
+            result = block.program.run_many(
+                state, frozen, data, batches, begin, end, key=key, fresh=fresh
+            )
+        if block.length is not None:
+            block.length.measured(block.num_steps, time.perf_counter() - start)
+        return result
+
+
+class Evaluation:
+    """Loss and metrics over a data set.
+
+    Args:
+        runner: of evaluation programs.
+        progress: is moved on.
+    """
+
+    def __init__(self, runner: Runner, progress: Progress) -> None:
+        self.runner = runner
+        self.progress = progress
+        self.source = runner.source
+        self._metrics: Any = None
+
+    def run(
+        self, weights: Mapping[str, Any], callbacks: Any, epoch: int | None = None
+    ) -> tuple[Logs, Mapping[str, Any]]:
+        """The logs, and the states afterwards.
+
+        Args:
+            weights: by name; they are left alone, and copied where the program updates them.
+            epoch: after which training validates; None outside training.
+
+        Raises:
+            NonFiniteLossError: the loss is NaN or infinite.
+            DataError: there are no data.
+        """
+        from kcompile.runtimes.jax import training as xla
+
+        program = self.source.program
+        frozen = {name: weights[name] for name in program.frozen_names}
+        states = {n: weights[n] for n in program.state_names if n not in program.initial}
+        metrics, self._metrics = self._metrics or xla.copied(program.initial), None
+        state = xla.State({}, {**metrics, **xla.copied(states)}, None)
+        self.source.start_pass(0)
+        callbacks.on_test_begin()
+        step = 0
+        logs: Logs = {}
+        while (block := self.source.next(None)) is not None:
+            callbacks.on_test_batch_begin(step)
+            state, logs, done = self.runner.run(
+                block, state, frozen, self.progress.num_outside, _no_rates, fresh=step == 0
+            )
+            self.progress.num_outside += block.num_steps
+            if done < block.num_steps:
+                which = "loss" if epoch is None else "validation loss"
+                raise NonFiniteLossError(
+                    f"the {which} is NaN or infinite",
+                    epoch=epoch,
+                    step=step + done,
+                    hint="Look for weights that are too large, or for a log or division of 0",
+                )
+            step += block.num_steps
+            callbacks.on_test_batch_end(step - 1, logs)
+        require_steps(step, epoch)
+        self.source.end_pass()
+        callbacks.on_test_end(logs)
+        self._metrics = {name: state.states[name] for name in program.initial}
+        return logs, state.states
+
+
+def require_steps(count: int, epoch: int | None) -> None:
+    """Check that an evaluation had data.
+
+    Raises:
+        DataError: it had not; a generator has none the second time.
+    """
+    if not count:
+        raise DataError(
+            "there are no batches left",
+            where="evaluate" if epoch is None else f"validation after epoch {epoch + 1}",
+            hint="Give data that can be read again, or fewer steps",
+        )
+
+
+def _no_rates(first: int, count: int) -> np.ndarray[Any, Any]:
+    return np.zeros(count, np.float32)
+
+
+class Passes:
+    """How the epochs of training take the steps of a source.
+
+    Without a number of steps an epoch is a pass over the data. With one, a pass may go on over
+    several epochs.
+
+    Args:
+        source: of the steps.
+        progress: counts the passes.
+        steps_per_epoch: None for a pass.
+    """
+
+    def __init__(self, source: Any, progress: Progress, steps_per_epoch: int | None) -> None:
+        self._source = source
+        self._progress = progress
+        self._wanted = steps_per_epoch
+        self._is_started = False
+        #: Number of the epoch to begin with, where a callback decided that.
+        self.first_epoch: int | None = None
+        #: Steps of the present epoch, and of the present pass, that have been taken.
+        self.step = self.position = 0
+
+    def resume(self, epoch: int, step: int, position: int) -> None:
+        """Begin in that epoch after so many of its steps, which are so many of the pass."""
+        self.first_epoch = epoch
+        self.step, self.position = step, position
+        if position:
+            self._is_started = True
+            self._source.start_pass(self._progress.num_passes - 1)
+            left = position
+            while left and (part := self._source.next(left)) is not None:
+                left -= getattr(part, "num_steps", 1)
+
+    def has_data(self) -> bool:
+        """Whether there are data for another epoch."""
+        return self._source.can_restart or self._source.has_more()
+
+    def epoch(self) -> Iterator[Any]:
+        """What the source gives in one epoch."""
+        self._start(anew=self._wanted is None and not self.step)
+        while self._wanted is None or self.step < self._wanted:
+            limit = None if self._wanted is None else self._wanted - self.step
+            part = self._source.next(limit)
+            if part is None and not self.step and self._source.can_restart:
+                # The pass ended with the last epoch, which nobody could know.
+                self._start(anew=True)
+                part = self._source.next(limit)
+            if part is None:
+                break
+            count = getattr(part, "num_steps", 1)
+            self.step += count
+            self.position += count
+            yield part
+        self._finish()
+
+    def _start(self, anew: bool) -> None:
+        if anew or not self._is_started:
+            self._is_started = True
+            self.position = 0
+            self._source.start_pass(self._progress.num_passes)
+            self._progress.num_passes += 1
+
+    def _finish(self) -> None:
+        if self._source.is_done or self._wanted is None:
+            self._is_started = False
+            self.position = 0
+        if self._source.is_done:
+            self._source.end_pass()
+        if self._wanted is not None and self.step < self._wanted:
+            warnings.warn(
+                f"the data ran out: the epoch ends after {self.step} of {self._wanted} steps",
+                stacklevel=4,
+            )
+        self.step = 0
+
+
 @dataclass
 class Training:
     """Training on one data set.
 
     Attributes:
-        runner: of the training program.
+        runner: of training programs.
         weights: by name, borrowed from the model.
-        frozen: names of those that do not change.
         progress: is moved on.
+        passes: cuts the data into epochs.
         rates: gives the learning rates of consecutive updates.
-        steps_per_epoch: batches of an epoch; None for all.
+        metrics: their states, by name.
+        keep_metrics: takes these in the end.
     """
 
     runner: Runner
     weights: BorrowedWeights
     progress: Progress
+    passes: Passes
     rates: Callable[[int, int], Any]
-    steps_per_epoch: int | None = None
-    metrics: dict[str, Any] = field(default_factory=dict)
-    _position: int = 0
-    _pass_started: bool = False
+    metrics: dict[str, Any]
+    keep_metrics: Callable[[Mapping[str, Any]], None]
 
     def run_epoch(self, epoch: int, callbacks: Any, should_stop: Callable[[], bool]) -> Logs:
         """Train for one epoch.
@@ -186,39 +265,48 @@ class Training:
             NonFiniteLossError: the loss or an updated weight became NaN or infinite; the weights
                 are those before the step.
         """
-        begin, end = self._batches()
         logs: Logs = {}
-        while self._position < end:
-            step = self._position - begin
+        step = 0
+        for block in self.passes.epoch():
             callbacks.on_train_batch_begin(step)
-            logs, count = self._advance(epoch, step, end)
-            callbacks.on_train_batch_end(step + count - 1, logs)
+            logs = self._advance(block, epoch, step)
+            step += block.num_steps
+            callbacks.on_train_batch_end(step - 1, logs)
             if should_stop():
                 break
-        if self._position >= self.runner.feeder.batching.num_batches:
-            self._pass_started = False
         return logs
 
-    def _batches(self) -> tuple[int, int]:
-        """First and last batch of the next epoch; starts another pass over the data if need be."""
-        total = self.runner.feeder.batching.num_batches
-        if self.steps_per_epoch is None or not self._pass_started:
-            self._position, self._pass_started = 0, True
-            self.runner.feeder.start_pass(self.progress.num_passes)
-            self.progress.num_passes += 1
-        wanted = total if self.steps_per_epoch is None else self._position + self.steps_per_epoch
-        if wanted > total:
-            warnings.warn(
-                f"the data have {total} batches, so the epoch ends after"
-                f" {total - self._position} of {self.steps_per_epoch} steps",
-                stacklevel=4,
-            )
-        return self._position, min(wanted, total)
+    def finish(self) -> None:
+        """Give back what was borrowed."""
+        self.weights.give_back()
+        self.keep_metrics(self.metrics)
 
-    def _advance(self, epoch: int, step: int, end: int) -> tuple[Logs, int]:
+    def set_seed(self, seed: int) -> None:
+        """Let orders of rows and random numbers be those of another seed."""
+        self.runner.seed = seed
+        self.runner.source.set_seed(seed)
+
+    def snapshot(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Copies of the weights and the optimizer's state, by name."""
+        from kcompile.runtimes.jax.own_steps import tree_arrays
+
+        self.weights.arrays.update(self.weights.assigned())
+        weights = {f"weights/{name}": array for name, array in self.weights.arrays.items()}
+        return tree_arrays(weights) | tree_arrays(self.progress.slots, "slots/")
+
+    def restore(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Go on with what `snapshot` gave."""
+        from kcompile.runtimes.jax import training as xla
+        from kcompile.runtimes.jax.own_steps import tree_like
+
+        weights = {name: arrays[f"weights/{name}"] for name in self.weights.arrays}
+        self.weights.arrays.update(xla.copied(weights))
+        self.progress.slots = tree_like(self.progress.slots, arrays, "slots/")
+
+    def _advance(self, block: Block, epoch: int, step: int) -> Logs:
         from kcompile.runtimes.jax import training as xla
 
-        program, weights = self.runner.program, self.weights
+        program, weights = block.program, self.weights
         weights.arrays.update(weights.assigned())
         arrays = {**weights.arrays, **self.metrics}
         state = xla.State(
@@ -226,19 +314,13 @@ class Training:
             {name: arrays[name] for name in program.state_names},
             self.progress.slots,
         )
-        state, logs, count, done = self.runner.run(
-            state,
-            {name: arrays[name] for name in program.frozen_names},
-            self._position,
-            end,
-            self.progress.num_updates,
-            self.rates,
-            fresh=step == 0,
+        frozen = {name: arrays[name] for name in program.frozen_names}
+        state, logs, done = self.runner.run(
+            block, state, frozen, self.progress.num_updates, self.rates, fresh=step == 0
         )
         self._keep(state)
-        self._position += count
         self.progress.num_updates += done
-        if done < count:
+        if done < block.num_steps:
             raise NonFiniteLossError(
                 "the loss, or a weight updated by its gradient, is NaN or infinite; the weights are"
                 " those before this step",
@@ -246,7 +328,7 @@ class Training:
                 step=step + done,
                 hint="Lower the learning rate, clip gradients, or look for a log or division of 0",
             )
-        return logs, count
+        return logs
 
     def _keep(self, state: Any) -> None:
         changed = {**state.params, **state.states}

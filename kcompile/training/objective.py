@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import kcompile.ops as ops
@@ -25,6 +25,7 @@ class Settings:
     loss_weights: Any = None
     metrics: Any = None
     weighted_metrics: Any = None
+    mean: Any = field(default_factory=lambda: metrics.Mean(name=LOSS), compare=False)
 
     def require_known_names(self) -> None:
         """Check what is given by name; what depends on shapes is found with the first data.
@@ -80,6 +81,7 @@ class Objective:
         output_names: names of the model's outputs.
         targets: shape of each target, by output name.
         predictions: shape of each output.
+        own: metrics that the model keeps itself.
 
     Raises:
         SpecError: a loss or metric is for no output, or there is nothing to minimize.
@@ -91,10 +93,12 @@ class Objective:
         output_names: Sequence[str],
         targets: Mapping[str, tuple[int, ...]],
         predictions: Mapping[str, tuple[int | None, ...]],
+        own: Sequence[Any] = (),
     ) -> None:
         names = list(output_names)
         self.settings = settings
-        self.mean = metrics.Mean(name=LOSS)
+        self.mean = settings.mean
+        self.own = tuple(own)
         loss_of = _per_output(settings.loss, names, "loss", spread=True)
         weight_of = _per_output(settings.loss_weights, names, "loss_weights")
         plain = _metric_lists(settings.metrics, names, "metrics")
@@ -131,12 +135,13 @@ class Objective:
 
         The loss, the metrics of a single output, the losses of several, their metrics by name.
         """
+        own = [(metric.name, metric) for metric in self.own]
         entries = [(m.name, m.metric) for output in self.outputs for m in output.metrics]
         means = [(f"{o.output}_loss", o.mean) for o in self.outputs if o.mean is not None]
         if len(self.outputs) > 1:
             entries = sorted(entries, key=lambda entry: entry[0])
-            return [(LOSS, self.mean), *means, *entries]
-        return [(LOSS, self.mean), *entries, *means]
+            return [(LOSS, self.mean), *means, *entries, *own]
+        return [(LOSS, self.mean), *entries, *means, *own]
 
     def variable_names(self, taken: set[str]) -> dict[Any, str]:
         """A name for each metric's variable, none of which is in `taken`."""
@@ -149,74 +154,89 @@ class Objective:
                 names[variable] = name
         return names
 
-    def trace(
+    def loss(
         self,
-        trace: Trace,
         predictions: Mapping[str, Any],
         targets: Mapping[str, Any],
         weights: Mapping[str, Any],
-        regularized: Sequence[Any],
-        batch: Any,
+        added: Sequence[Any],
     ) -> Any:
-        """The loss to minimize; metrics are updated.
+        """The loss to minimize, inside a trace.
 
         Args:
-            trace: where the model has been traced.
             predictions, targets, weights: tensors by output name.
-            regularized: weights with a regularizer.
-            batch: the symbolic number of rows.
+            added: what `add_loss` and regularizers add.
+
+        Raises:
+            SpecError: there is none.
         """
-        terms: list[Any] = []
-        with trace.active():
-            rows = emit(DimSize(batch, DType.FLOAT32))
-            for output in self.outputs:
-                terms += self._trace_output(output, predictions, targets, weights, rows)
-            terms += [ops.cast(leaf, "float32") for leaf in trace.losses]
-            terms += [variable.regularizer(variable.value) for variable in regularized]
-            if not terms:
-                raise SpecError(
-                    "there is no loss to minimize",
-                    where="compile",
-                    hint="Give compile a loss",
-                )
-            total = terms[0]
-            for term in terms[1:]:
-                total = total + term
-            self.mean.update_state(total, sample_weight=rows)
+        terms = [
+            term
+            for output in self.outputs
+            for term in _located(output, self._term, predictions, targets, weights)
+        ]
+        terms += [ops.cast(term, "float32") for term in added]
+        if not terms:
+            raise SpecError(
+                "there is no loss to minimize", where="compile", hint="Give compile a loss"
+            )
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
         return total
 
-    def _trace_output(
+    def _term(self, output: OutputObjective, y_pred: Any, y_true: Any, weight: Any) -> list[Any]:
+        if output.loss is None:
+            return []
+        value = output.loss(y_true, y_pred, sample_weight=weight)
+        if output.mean is not None:
+            rows = emit(DimSize(y_pred.type.shape[0], DType.FLOAT32))
+            output.mean.update_state(value, sample_weight=rows)
+        return [value if output.weight is None else value * output.weight]
+
+    def measure(
         self,
-        output: OutputObjective,
         predictions: Mapping[str, Any],
         targets: Mapping[str, Any],
         weights: Mapping[str, Any],
-        rows: Any,
-    ) -> list[Any]:
-        if not output.needs_target:
-            return []
-        y_pred, y_true = predictions[output.output], targets[output.output]
-        weight = weights.get(output.output)
-        terms = []
-        try:
-            if output.loss is not None:
-                value = output.loss(y_true, y_pred, sample_weight=weight)
-                if output.mean is not None:
-                    output.mean.update_state(value, sample_weight=rows)
-                terms.append(value if output.weight is None else value * output.weight)
-            for entry in output.metrics:
-                given = {"sample_weight": weight} if entry.weighted and weight is not None else {}
-                entry.metric.update_state(y_true, y_pred, **given)
-        except KCompileError as error:
-            raise error.located(f"target of output '{output.output}'") from None
-        return terms
+    ) -> None:
+        """Update the metrics of the outputs."""
+        for output in self.outputs:
+            _located(output, self._measure, predictions, targets, weights)
+
+    def _measure(self, output: OutputObjective, y_pred: Any, y_true: Any, weight: Any) -> list[Any]:
+        for entry in output.metrics:
+            given = {"sample_weight": weight} if entry.weighted and weight is not None else {}
+            entry.metric.update_state(y_true, y_pred, **given)
+        return []
+
+
+def _located(
+    output: OutputObjective,
+    function: Callable[[OutputObjective, Any, Any, Any], list[Any]],
+    predictions: Mapping[str, Any],
+    targets: Mapping[str, Any],
+    weights: Mapping[str, Any],
+) -> list[Any]:
+    """What a function gives for an output; errors name it. Nothing if it needs no target."""
+    if not output.needs_target:
+        return []
+    name = output.output
+    try:
+        return function(output, predictions[name], targets[name], weights.get(name))
+    except KCompileError as error:
+        raise error.located(f"target of output '{name}'") from None
 
 
 def trace_results(objective: Objective, names: Mapping[Any, str]) -> Any:
-    """The graph from the metrics' states to the logs."""
+    """The graph from the states of the metrics that have names to the logs."""
     trace = Trace("results", names=names)
     with trace.active():
-        results = [(key, trace.convert(metric.result())) for key, metric in objective.named()]
+        results = [
+            (key, trace.convert(metric.result()))
+            for key, metric in objective.named()
+            if all(variable in names for variable in metric.variables)
+        ]
     return trace.finish(results)
 
 

@@ -9,8 +9,11 @@ import numpy as np
 
 from kcompile.ir.errors import DataError
 from kcompile.losses import BinaryCrossentropy, BinaryFocalCrossentropy
+from kcompile.ops.structure import map_leaves
 from kcompile.training import data as datasets
+from kcompile.training import streams
 from kcompile.training.data import DataSet
+from kcompile.training.host_stage import HostStage, run_host_stage
 from kcompile.training.objective import Objective
 from kcompile.training.programs import output_shapes
 
@@ -24,14 +27,18 @@ def prepare(
     sample_weight: Any,
     class_weight: Mapping[int, float] | None,
     where: str,
+    *,
+    for_device: bool = True,
 ) -> tuple[DataSet, dict[str, int]]:
     """Inputs, targets and weights, and the numbers of symbolic sizes in the inputs.
+
+    The inputs are those that the device needs; with `for_device=False` those of the model.
 
     Raises:
         DataError: they do not fit the model, differ in rows, or hold NaN or infinity.
         ShapeError: an input has another shape than the model takes.
     """
-    inputs, sizes = prepare_inputs(model, x, where)
+    inputs, sizes = prepare_inputs(model, x, where, for_device=for_device)
     names = model.output_names
     targets: Arrays = {}
     if y is not None:
@@ -48,7 +55,9 @@ def prepare(
     return data, sizes
 
 
-def prepare_inputs(model: Any, x: Any, where: str) -> tuple[DataSet, dict[str, int]]:
+def prepare_inputs(
+    model: Any, x: Any, where: str, *, for_device: bool = True
+) -> tuple[DataSet, dict[str, int]]:
     """The inputs alone; a sequential model without an Input makes its weights for them."""
     if x is None:
         raise DataError("there are no data", where=where, hint="Give x")
@@ -61,7 +70,29 @@ def prepare_inputs(model: Any, x: Any, where: str) -> tuple[DataSet, dict[str, i
         name: datasets.fit_to_input(name, given[name], type, sizes, f"{where}: input")
         for name, type in types.items()
     }
-    return DataSet(arrays, {}, {}), sizes
+    return DataSet(run_host_stage(model, arrays) if for_device else arrays, {}, {}), sizes
+
+
+class ModelView:
+    """What preparing data needs to know of a built model, found once: tracing takes time."""
+
+    built = True
+
+    def __init__(self, model: Any) -> None:
+        self._input_types = model.input_types()
+        self._output_types = model.output_types()
+        self.input_structure = model.input_structure
+        self.input_names = model.input_names
+        self.output_names = model.output_names
+        self.host_stage = HostStage(model)
+
+    def input_types(self) -> Any:
+        """As the model's."""
+        return self._input_types
+
+    def output_types(self) -> Any:
+        """As the model's."""
+        return self._output_types
 
 
 def require_known_labels(
@@ -97,10 +128,30 @@ def _target(name: str, where: str) -> str:
 def _arrays(x: Any, where: str) -> Any:
     """x with arrays in the place of what can be one; a list of arrays is several inputs."""
     if isinstance(x, Mapping):
-        return {key: datasets.as_array(value, where) for key, value in x.items()}
+        return {key: datasets.as_values(value, where) for key, value in x.items()}
     if isinstance(x, (list, tuple)) and all(hasattr(entry, "shape") for entry in x):
-        return [datasets.as_array(value, where) for value in x]
-    return datasets.as_array(x, where)
+        return [datasets.as_values(value, where) for value in x]
+    return datasets.as_values(x, where)
+
+
+def raw_arrays(structure: Any, where: str) -> Any:
+    """Arrays of at most 32 bits in the place of what can be one, for steps of a model's own."""
+    if structure is None or streams.has_file_rows(structure):
+        return structure
+    made = _arrays(structure, where)
+    return map_leaves(lambda leaf: leaf.astype(_NARROW.get(leaf.dtype.name, leaf.dtype)), made)
+
+
+#: What JAX makes of them too.
+_NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32"}
+
+
+def named_by_output(model: Any, structure: Any) -> dict[str, Any]:
+    """The leaves of a structure like the model's outputs, by output name; None leaves nothing."""
+    if structure is None:
+        return {}
+    names = model.output_names
+    return datasets.assign_names(structure, names, "output", "compute_loss", optional=names)
 
 
 def _by_input_name(model: Any, x: Any) -> Any:

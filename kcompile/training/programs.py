@@ -9,12 +9,17 @@ from typing import Any
 
 from kcompile.ir.dims import Dim, Size
 from kcompile.ir.errors import SpecError
-from kcompile.ir.graph import Graph, Role
+from kcompile.ir.graph import Graph, Output, Role
+from kcompile.ir.ops import DimSize
 from kcompile.ir.types import DType, TensorType
+from kcompile.metrics import Metric
+from kcompile.models.steps import OwnSteps
 from kcompile.models.tracing import names_of, trace_outputs
-from kcompile.ops.trace import Trace, with_equal_sizes
+from kcompile.ops.structure import pack_like
+from kcompile.ops.trace import Trace, emit, with_equal_sizes
 from kcompile.passes import pipelines
 from kcompile.training.data import DataSet
+from kcompile.training.host_stage import device_graph, layers_of
 from kcompile.training.objective import LOSS, Objective, Settings, trace_results
 
 TARGET = "targets"
@@ -35,7 +40,7 @@ class Signature:
     training: bool
     arrays: tuple[tuple[str, DType, tuple[int, ...]], ...]
     sizes: tuple[tuple[str, int], ...]
-    trainable: tuple[str, ...]
+    trainable: tuple[str, ...] = ()
 
 
 def graph_arrays(data: DataSet) -> dict[str, Any]:
@@ -47,20 +52,24 @@ def graph_arrays(data: DataSet) -> dict[str, Any]:
     }
 
 
-def signature(
-    data: DataSet, sizes: Mapping[str, int], training: bool, trainable: tuple[str, ...]
-) -> Signature:
-    """The signature of a step on `data`."""
+def signature(data: DataSet, sizes: Mapping[str, int], training: bool) -> Signature:
+    """The signature of a step on `data`, without the names of what is trained."""
     extra = [(n, a) for n, a in graph_arrays(data).items() if n not in data.x]
     arrays = tuple((name, DType.of(a.dtype), a.shape[1:]) for name, a in extra)
-    return Signature(training, arrays, tuple(sorted(sizes.items())), trainable)
+    return Signature(training, arrays, tuple(sorted(sizes.items())))
 
 
 def make_objective(model: Any, settings: Settings, data: DataSet) -> Objective:
     """Losses and metrics for targets like those in `data`."""
     predictions = output_shapes(model)
     targets = {name: array.shape for name, array in data.y.items()}
-    return Objective(settings, list(predictions), targets, predictions)
+    return Objective(settings, list(predictions), targets, predictions, own_metrics(model))
+
+
+def own_metrics(model: Any) -> list[Any]:
+    """The metrics that the model and its layers keep in attributes."""
+    kept = [leaf for layer in layers_of(model) for leaf in layer._attributes()]
+    return list(dict.fromkeys(leaf for leaf in kept if isinstance(leaf, Metric)))
 
 
 def output_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
@@ -85,12 +94,61 @@ def step_graph(
         for name, dtype, shape in key.arrays:
             kind, output = name.split("/", 1)
             given[kind][output] = trace.input(name, TensorType(dtype, (batch, *shape)))
-        regularized = [v for v in model.trainable_weights if v.regularizer is not None]
-        loss = objective.trace(trace, outputs, given[TARGET], given[WEIGHT], regularized, batch)
+        with trace.active():
+            if overrides(model, "compute_loss"):
+                loss = _own_loss(model, trace, equal, key, outputs, given)
+            else:
+                loss = objective.loss(outputs, given[TARGET], given[WEIGHT], model.losses)
+            objective.mean.update_state(loss, sample_weight=emit(DimSize(batch, DType.FLOAT32)))
+            objective.measure(outputs, given[TARGET], given[WEIGHT])
         return trace.finish([(LOSS, loss)])
 
-    graph = with_equal_sizes(build)
+    graph = device_graph(with_equal_sizes(build))
     return pipelines.run_pipeline(graph, pipelines.TRAINING).graph
+
+
+def overrides(model: Any, method: str) -> bool:
+    """Whether the model's class has a method of its own, of those in `OwnSteps`."""
+    return getattr(type(model), method) is not getattr(OwnSteps, method)
+
+
+def _own_loss(
+    model: Any,
+    trace: Trace,
+    equal: Mapping[str, Size],
+    key: Signature,
+    outputs: Mapping[str, Any],
+    given: Mapping[str, Mapping[str, Any]],
+) -> Any:
+    """What the model's own `compute_loss` gives, a scalar."""
+    sizes = {**dict(key.sizes), **equal}
+    inputs = [trace.input(name, type.substitute(sizes)) for name, type in model.input_types()]
+    functional = getattr(model, "functional", model)
+    structure = functional.output_structure
+    y, weight = (_packed(structure, outputs, given[kind]) for kind in (TARGET, WEIGHT))
+    loss = trace.convert(
+        model.compute_loss(
+            pack_like(functional.input_structure, inputs),
+            y,
+            pack_like(structure, list(outputs.values())),
+            weight,
+            training=key.training,
+        )
+    )
+    if loss.type.rank:
+        raise SpecError(
+            f"compute_loss must return a scalar, got {loss.type}",
+            where=f"model '{model.name}'",
+            hint="Take the mean",
+        )
+    return loss
+
+
+def _packed(structure: Any, outputs: Mapping[str, Any], given: Mapping[str, Any]) -> Any:
+    """Tensors by output name in the structure of the outputs; None if there are none."""
+    if not given:
+        return None
+    return pack_like(structure, [given.get(name) for name in outputs])
 
 
 def trace_batch(model: Any, equal: Mapping[str, Size]) -> Size:
@@ -112,8 +170,10 @@ def make_program(
     from kcompile.runtimes.jax.training import Program
 
     graph = step_graph(model, objective, key, metric_names)
-    initial = initial_metrics(objective, metric_names)
-    results = trace_results(objective, metric_names)
+    updated = {update.state.name for update in graph.updates}
+    used = {v: name for v, name in metric_names.items() if name in updated}
+    initial = initial_metrics(objective, used)
+    results = trace_results(objective, used)
     if not key.training:
         return Program(graph, results, initial)
     return Program(graph, results, initial, transformation, constraint_graph(model, graph))
@@ -159,23 +219,25 @@ def make_predictor(model: Any, sizes: Mapping[str, int]) -> Any:
         trace = Trace(model.name, names=names_of(model))
         return trace.finish(trace_outputs(model, trace, {**sizes, **equal}))
 
-    graph = with_equal_sizes(build)
-    return Predictor(pipelines.run_pipeline(graph, pipelines.INFERENCE).graph)
+    graph, carried = _returning_states(model, device_graph(with_equal_sizes(build)))
+    return Predictor(pipelines.run_pipeline(graph, pipelines.INFERENCE).graph, carried)
 
 
-def structure_of(model: Any) -> tuple[Any, ...]:
-    """What changes when layers are added to a model or taken off, at any depth.
-
-    A Sequential makes another functional model whenever its layers change.
-    """
-    return tuple((layer, getattr(layer, "_functional", None)) for layer in _layers(model))
+def _returning_states(model: Any, graph: Graph) -> tuple[Graph, list[str]]:
+    """`graph` with the next states of stateful layers as its last outputs; and their names."""
+    names = names_of(model)
+    carried = {names[variable] for variable in model.all_carried_variables()}
+    updates = [update for update in graph.updates if update.state.name in carried]
+    outputs = (Output(f"next {update.state.name}", update.value) for update in updates)
+    graph = Graph(graph.name, graph.inputs, graph.nodes, (*graph.outputs, *outputs), graph.updates)
+    return graph, [update.state.name for update in updates]
 
 
 class TrainableFlags:
     """Which layers and weights were trainable at one moment."""
 
     def __init__(self, model: Any) -> None:
-        self._layers = {layer: layer._trainable for layer in _layers(model)}
+        self._layers = {layer: layer._trainable for layer in layers_of(model)}
         self._variables = {variable: variable.trainable for variable in model.weights}
 
     def differ(self) -> list[str]:
@@ -199,9 +261,3 @@ class TrainableFlags:
             layer._trainable = flag
         for variable, flag in variables.items():
             variable.trainable = flag
-
-
-def _layers(layer: Any) -> Iterator[Any]:
-    yield layer
-    for inner in layer._sublayers:
-        yield from _layers(inner)

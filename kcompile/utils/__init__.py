@@ -1,16 +1,75 @@
 """Utilities around data and files."""
 
+from kcompile.ops.batches import pack_x_y_sample_weight, unpack_x_y_sample_weight
+from kcompile.utils.directories import (
+    image_dataset_from_directory,
+    text_dataset_from_directory,
+)
 from kcompile.utils.files import ChecksumError, DownloadError, cache_dir, get_file
+from kcompile.utils.images import array_to_img, img_to_array, load_img, save_img
 from kcompile.utils.numerical import normalize, to_categorical
+from kcompile.utils.plotting import model_to_dot, plot_model
+from kcompile.utils.py_dataset import PyDataset
 from kcompile.utils.random import clear_session, set_random_seed
+from kcompile.utils.refused import (
+    CustomObjectScope,
+    FeatureSpace,
+    Progbar,
+    audio_dataset_from_directory,
+    custom_object_scope,
+    deserialize_keras_object,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+    serialize_keras_object,
+)
+from kcompile.utils.sequences import (
+    pad_sequences,
+    split_dataset,
+    timeseries_dataset_from_array,
+)
+from kcompile.utils.tensors import (
+    get_source_inputs,
+    is_keras_tensor,
+    standardize_dtype,
+)
 
 __all__ = [
     "ChecksumError",
+    "CustomObjectScope",
     "DownloadError",
+    "FeatureSpace",
+    "Progbar",
+    "PyDataset",
+    "array_to_img",
+    "audio_dataset_from_directory",
     "cache_dir",
     "clear_session",
+    "custom_object_scope",
+    "deserialize_keras_object",
+    "get_custom_objects",
     "get_file",
+    "get_registered_name",
+    "get_registered_object",
+    "get_source_inputs",
+    "image_dataset_from_directory",
+    "img_to_array",
+    "is_keras_tensor",
+    "load_img",
+    "model_to_dot",
     "normalize",
+    "pack_x_y_sample_weight",
+    "pad_sequences",
+    "plot_model",
+    "register_keras_serializable",
+    "save_img",
+    "serialize_keras_object",
     "set_random_seed",
+    "split_dataset",
+    "standardize_dtype",
+    "text_dataset_from_directory",
+    "timeseries_dataset_from_array",
     "to_categorical",
+    "unpack_x_y_sample_weight",
 ]

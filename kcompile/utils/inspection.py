@@ -314,6 +314,23 @@ def _(op: ops.ScatterNd, operands: Types, results: Types) -> int:
     return 0 if op.reduction == "none" else num_elements(operands[2])
 
 
+@op_flops.register
+def _(op: ops.Scan, operands: Types, results: Types) -> int:
+    return _number(operands[op.num_carries].shape[0]) * sum(map(node_flops, op.body.nodes))
+
+
+@op_flops.register
+def _(op: ops.While, operands: Types, results: Types) -> int:
+    # One step: how many there are depends on values.
+    return sum(map(node_flops, (*op.condition.nodes, *op.body.nodes)))
+
+
+@op_flops.register
+def _(op: ops.If, operands: Types, results: Types) -> int:
+    branches = (op.then, op.otherwise)
+    return max(sum(map(node_flops, branch.nodes)) for branch in branches)
+
+
 def _crossentropy(op: Op, operands: Types, results: Types) -> int:
     return (_SOFTMAX_FLOPS + 2) * num_elements(operands[1])
 

@@ -9,6 +9,7 @@ from kcompile.runtimes.jax import (
     attention,
     bitwise,
     constant,
+    control,
     convolution,
     cumulative,
     elementwise,
@@ -26,6 +27,7 @@ from kcompile.runtimes.jax import (
     resizing,
     shape,
     sorting,
+    strings,
     transposed,
     trigonometry,
 )
@@ -41,6 +43,7 @@ __all__ = [
     "bitwise",
     "compile_graph",
     "constant",
+    "control",
     "convolution",
     "cumulative",
     "elementwise",
@@ -60,6 +63,7 @@ __all__ = [
     "run_graph",
     "shape",
     "sorting",
+    "strings",
     "transposed",
     "trigonometry",
 ]

@@ -10,13 +10,21 @@ import jax
 
 from kcompile.ir.graph import Graph
 from kcompile.runtimes.binding import bind_arrays
+from kcompile.runtimes.hosted import on_host
 from kcompile.runtimes.jax.lowering import Results, first_wide_value, lower
 
 _CACHE_SIZE = 1024  # an eager program calls a few hundred different ops and shapes
 
 
-def compile_graph(graph: Graph) -> Callable[[Mapping[str, Any]], Results]:
-    """`lower(graph)` under `jax.jit`; one with 64-bit types runs in x64 mode."""
+def compile_graph(graph: Graph) -> Callable[[Mapping[str, Any]], Any]:
+    """`lower(graph)` under `jax.jit`; one with 64-bit types runs in x64 mode.
+
+    Strings, and what is computed from them on the host, are NumPy's.
+    """
+    return on_host(graph, _compile_device)
+
+
+def _compile_device(graph: Graph) -> Callable[[Mapping[str, Any]], Results]:
     compiled = jax.jit(lower(graph))
 
     def function(arrays: Mapping[str, Any]) -> Results:
@@ -38,11 +46,11 @@ def compile_graph(graph: Graph) -> Callable[[Mapping[str, Any]], Results]:
 _compile_cached = functools.lru_cache(maxsize=_CACHE_SIZE)(compile_graph)
 
 
-def run_graph(graph: Graph, arrays: Mapping[str, Any]) -> Results:
+def run_graph(graph: Graph, arrays: Mapping[str, Any]) -> Any:
     """Outputs by output name, and next states by state name, of `graph` on `arrays`.
 
     Raises:
         DataError: the arrays do not fit the inputs.
-        ExportError: the graph holds strings.
+        ExportError: a state is computed from strings.
     """
     return _compile_cached(graph)(arrays)

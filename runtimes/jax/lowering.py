@@ -18,6 +18,7 @@ import jax.numpy as jnp
 
 from kcompile.ir.errors import ExportError, VerifyError
 from kcompile.ir.graph import Graph, Node, Value
+from kcompile.ir.ops.control import graphs_of
 from kcompile.ir.types import DType
 from kcompile.runtimes.binding import bind_arrays, bind_op, describe, mismatch
 from kcompile.runtimes.jax.table import LOWERINGS
@@ -42,14 +43,22 @@ def lower(graph: Graph) -> Callable[[Mapping[str, Any]], Results]:
     def function(arrays: Mapping[str, Any]) -> Results:
         _require_x64(graph)
         bound, env = bind_arrays(graph, arrays)
-        values = {name: jnp.asarray(array) for name, array in bound.items()}
-        for node in graph.nodes:
-            results = _lower_node(graph, node, values, env)
-            values.update(zip((value.name for value in node.outputs), results, strict=True))
+        values = run_nodes(graph, {name: jnp.asarray(x) for name, x in bound.items()}, env)
         outputs = {output.name: values[output.value.name] for output in graph.outputs}
         return outputs, {update.state.name: values[update.value.name] for update in graph.updates}
 
     return function
+
+
+def run_nodes(
+    graph: Graph, inputs: Mapping[str, jax.Array], env: Mapping[str, int]
+) -> dict[str, jax.Array]:
+    """All values by name, given those of the inputs and the numbers of symbols."""
+    values = dict(inputs)
+    for node in graph.nodes:
+        results = _lower_node(graph, node, values, env)
+        values.update(zip((value.name for value in node.outputs), results, strict=True))
+    return values
 
 
 def first_wide_value(graph: Graph) -> Value | None:
@@ -60,7 +69,8 @@ def first_wide_value(graph: Graph) -> Value | None:
 
 def _values(graph: Graph) -> list[Value]:
     made = [value for node in graph.nodes for value in node.outputs]
-    return [entry.value for entry in graph.inputs] + made
+    inner = [v for node in graph.nodes for inside in graphs_of(node.op) for v in _values(inside)]
+    return [entry.value for entry in graph.inputs] + made + inner
 
 
 def _place(graph: Graph) -> str:

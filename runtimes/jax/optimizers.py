@@ -133,17 +133,17 @@ def adam(*, beta_1: float, beta_2: float, epsilon: float, amsgrad: bool) -> Tran
     def rule(
         gradient: Array, weight: Array, slots: dict[str, Array], step: Array, rate: Any
     ) -> tuple[Array, dict[str, Array]]:
-        momentum = _moving(slots["momentum"], gradient, beta_1)
-        velocity = _moving(slots["velocity"], jnp.square(gradient), beta_2)
+        momentum = moving(slots["momentum"], gradient, beta_1)
+        velocity = moving(slots["velocity"], jnp.square(gradient), beta_2)
         new_slots = {"momentum": momentum, "velocity": velocity}
         if amsgrad:
             velocity = jnp.maximum(slots["velocity_hat"], velocity)
             new_slots["velocity_hat"] = velocity
-        alpha = rate * jnp.sqrt(1 - _power(beta_2, step)) / (1 - _power(beta_1, step))
+        alpha = rate * jnp.sqrt(1 - power(beta_2, step)) / (1 - power(beta_1, step))
         return -(momentum * alpha) / (jnp.sqrt(velocity) + epsilon), new_slots
 
     names = ("momentum", "velocity", "velocity_hat") if amsgrad else ("momentum", "velocity")
-    return _slotted({name: jnp.zeros_like for name in names}, rule)
+    return slotted({name: jnp.zeros_like for name in names}, rule)
 
 
 def adamax(*, beta_1: float, beta_2: float, epsilon: float) -> Transformation:
@@ -155,12 +155,12 @@ def adamax(*, beta_1: float, beta_2: float, epsilon: float) -> Transformation:
     def rule(
         gradient: Array, weight: Array, slots: dict[str, Array], step: Array, rate: Any
     ) -> tuple[Array, dict[str, Array]]:
-        momentum = _moving(slots["momentum"], gradient, beta_1)
+        momentum = moving(slots["momentum"], gradient, beta_1)
         norm = jnp.maximum(beta_2 * slots["norm"], jnp.abs(gradient))
-        update = -(rate * momentum) / ((1 - _power(beta_1, step)) * (norm + epsilon))
+        update = -(rate * momentum) / ((1 - power(beta_1, step)) * (norm + epsilon))
         return update, {"momentum": momentum, "norm": norm}
 
-    return _slotted({"momentum": jnp.zeros_like, "norm": jnp.zeros_like}, rule)
+    return slotted({"momentum": jnp.zeros_like, "norm": jnp.zeros_like}, rule)
 
 
 def nadam(*, beta_1: float, beta_2: float, epsilon: float) -> Transformation:
@@ -174,17 +174,17 @@ def nadam(*, beta_1: float, beta_2: float, epsilon: float) -> Transformation:
     def rule(
         gradient: Array, weight: Array, slots: dict[str, Array], step: Array, rate: Any
     ) -> tuple[Array, dict[str, Array]]:
-        momentum = _moving(slots["momentum"], gradient, decay_1)
-        velocity = _moving(slots["velocity"], jnp.square(gradient), decay_2)
-        now = beta_1 * (1 - 0.5 * _power(0.96, step))
-        after = beta_1 * (1 - 0.5 * _power(0.96, step + 1))
+        momentum = moving(slots["momentum"], gradient, decay_1)
+        velocity = moving(slots["velocity"], jnp.square(gradient), decay_2)
+        now = beta_1 * (1 - 0.5 * power(0.96, step))
+        after = beta_1 * (1 - 0.5 * power(0.96, step + 1))
         product = slots["product"] * now
         ahead = after * momentum / (1 - product * after) + (1 - now) * gradient / (1 - product)
-        spread = jnp.sqrt(velocity / (1 - _power(beta_2, step)))
+        spread = jnp.sqrt(velocity / (1 - power(beta_2, step)))
         new_slots = {"momentum": momentum, "velocity": velocity, "product": product}
         return -(ahead * rate) / (spread + epsilon), new_slots
 
-    return _slotted(
+    return slotted(
         {"momentum": jnp.zeros_like, "velocity": jnp.zeros_like, "product": _scalar(1.0)}, rule
     )
 
@@ -213,7 +213,7 @@ def ftrl(
         new_weight = (jnp.clip(linear, -l1, l1) - linear) / quadratic
         return new_weight - weight, {"accumulator": accumulator, "linear": linear}
 
-    return _slotted(
+    return slotted(
         {"accumulator": _filled(initial_accumulator_value), "linear": jnp.zeros_like}, rule
     )
 
@@ -249,7 +249,7 @@ def adafactor(
         return -(size * jnp.minimum(rate, 1 / jnp.sqrt(step)) * direction), new_slots
 
     none = _scalar(0.0)
-    return _slotted(
+    return slotted(
         {
             "row": lambda w: none(w) if w.ndim < 2 else jnp.zeros_like(w[..., 0]),
             "column": lambda w: none(w) if w.ndim < 2 else jnp.zeros_like(w[..., 0, :]),
@@ -259,7 +259,7 @@ def adafactor(
     )
 
 
-def _slotted(initial: Mapping[str, Callable[[Array], Array]], rule: Rule) -> Transformation:
+def slotted(initial: Mapping[str, Callable[[Array], Array]], rule: Rule) -> Transformation:
     """A transformation that applies `rule` to each weight with its own slots."""
 
     def init(params: Any) -> SlotState:
@@ -338,12 +338,12 @@ def _clip_each_by_norm(limit: float) -> optax.GradientTransformation:
     return optax.stateless(lambda gradients, params: jax.tree.map(clip, gradients))
 
 
-def _moving(average: Array, value: Array, decay: float | np.float32) -> Array:
+def moving(average: Array, value: Array, decay: float | np.float32) -> Array:
     """`decay * average + (1 - decay) * value`, rounded as Keras rounds it."""
     return average + (value - average) * (1 - decay)
 
 
-def _power(base: float, step: Array) -> Array:
+def power(base: float, step: Array) -> Array:
     """`base ** step` in float32."""
     return jnp.power(jnp.float32(base), step)
 

@@ -13,10 +13,15 @@ from kcompile.ir.ops import Dropout, RandomUniform
 from kcompile.ir.ops.random import threefry
 from kcompile.runtimes.jax.table import lowers
 
+#: The most numbers that are worth keeping in memory rather than drawing where they are used.
+_MAX_BARRIER = 2**16
+
 
 @lowers(RandomUniform)
 def random_uniform(op: RandomUniform, rng: jax.Array) -> jax.Array:
-    return _uniform(rng, op.stream, op.shape)  # type: ignore[arg-type]
+    numbers = _uniform(rng, op.stream, op.shape)  # type: ignore[arg-type]
+    # Few numbers that many elements read would be drawn again for each of them, were they fused.
+    return lax.optimization_barrier(numbers) if numbers.size <= _MAX_BARRIER else numbers
 
 
 @lowers(Dropout)

@@ -7,7 +7,7 @@ dispatch is an argument, not part of the program: nothing is recompiled when it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -18,6 +18,7 @@ from jax import lax
 from kcompile.ir.graph import Graph, Role
 from kcompile.ir.ops import Conv
 from kcompile.runtimes.jax.lowering import lower
+from kcompile.runtimes.jax.optimizer_wrappers import loss_scale, num_skipped
 from kcompile.runtimes.jax.optimizers import apply_updates
 
 Array: TypeAlias = jax.Array
@@ -184,13 +185,16 @@ class Program:
         numbers: Array,
     ) -> tuple[State, Logs]:
         begin, end = (numbers[i].astype(jnp.int32) for i in (_BEGIN, _END))
+        skipped_before = num_skipped(state.slots)
 
         def body(number: Array, carry: tuple[State, Array, Array]) -> tuple[State, Array, Array]:
             state, good, num_steps = carry
             rows = self._gather(data, batches.indices[number])
             step = numbers[_STEP] + (number - begin).astype(jnp.uint32)
             key = jnp.stack([numbers[_SEED], step])
-            state, good = self._step(state, frozen, rows, batches.rates[number], key, good)
+            # A skipped step leaves its learning rate to the next one.
+            rate = batches.rates[number - (num_skipped(state.slots) - skipped_before)]
+            state, good = self._step(state, frozen, rows, rate, key, good)
             return state, good, num_steps + good.astype(jnp.float32)
 
         carry = (_restarted(state, initial, numbers[_FRESH] > 0), jnp.bool_(True), jnp.float32(0))
@@ -226,10 +230,14 @@ class Program:
         of NaN. `good` says whether the steps so far were; once one was not, nothing changes.
         """
 
-        def loss_of(params: Arrays) -> tuple[Array, Arrays]:
-            return self._evaluate(params, state.states, frozen, rows, key)
+        scale = loss_scale(state.slots)
 
-        (loss, states), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        def loss_of(params: Arrays) -> tuple[Array, tuple[Array, Arrays]]:
+            loss, states = self._evaluate(params, state.states, frozen, rows, key)
+            return loss if scale is None else loss * scale, (loss, states)
+
+        taken = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        (_, (loss, states)), gradients = taken
         updates, slots = self.transformation.update(
             gradients, state.slots, state.params, learning_rate=rate
         )
@@ -252,10 +260,16 @@ class Program:
 
 
 class Predictor:
-    """The outputs of an inference graph for batches of rows."""
+    """The outputs of an inference graph for batches of rows.
 
-    def __init__(self, graph: Graph) -> None:
+    Args:
+        graph: whose last outputs are the next values of the states in `carried_names`.
+        carried_names: the states that one batch leaves to the next.
+    """
+
+    def __init__(self, graph: Graph, carried_names: Sequence[str] = ()) -> None:
         self.graph = graph
+        self.carried_names = tuple(carried_names)
         self.weight_names = [e.name for e in graph.inputs_with(Role.PARAM, Role.STATE)]
         self._rng_names = _names(graph, Role.RNG)
         self._data_types = {e.name: e.type.dtype.numpy for e in graph.inputs_with(Role.DATA)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from kcompile.ir.op import Array
 from kcompile.ir.types import DType, TensorType, broadcast_shapes
 from kcompile.runtimes.onnx import sizes
 from kcompile.runtimes.onnx.kernels import DATA_OPERANDS, ELEMENT_TYPES, compute_type
+from kcompile.runtimes.onnx.table import LOWERINGS
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,41 @@ class OnnxNode:
     outputs: tuple[Value, ...]
     source: str
     attributes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def operands(self) -> set[str]:
+        """Keys of the values that it needs; those that its sub-graphs use from outside too."""
+        keys = {value.name for value in self.inputs if value is not None}
+        graphs = (value for value in self.attributes.values() if isinstance(value, OnnxGraph))
+        return keys.union(*(graph.operands for graph in graphs))
+
+
+@dataclass(frozen=True)
+class OnnxGraph:
+    """A sub-graph, which may use values of the graphs around it."""
+
+    name: str
+    inputs: tuple[Value, ...]
+    nodes: tuple[OnnxNode, ...]
+    outputs: tuple[Value, ...]
+
+    @property
+    def operands(self) -> set[str]:
+        """Keys of the values that it uses from outside."""
+        used = set[str]().union(*(node.operands for node in self.nodes))
+        made = {value.name for node in self.nodes for value in node.outputs}
+        return used - made - {value.name for value in self.inputs}
+
+
+def live(nodes: Iterable[OnnxNode], outputs: Iterable[Value]) -> tuple[OnnxNode, ...]:
+    """The nodes that `outputs` depend on."""
+    needed = {value.name for value in outputs}
+    kept = []
+    for node in reversed(list(nodes)):
+        if any(value.name in needed for value in node.outputs):
+            kept.append(node)
+            needed |= node.operands
+    return tuple(reversed(kept))
 
 
 def place(graph: Graph, node: Node) -> str:
@@ -58,8 +95,34 @@ class Emitter:
         self._shared: dict[tuple[DType, tuple[int, ...], bytes], Value] = {}
         self._sizes: dict[str, Value] = {}
         for entry in graph.inputs:
-            self.values[entry.name] = value = self._value(entry.type, entry.name)
-            self.named.add(value.name)
+            self.values[entry.name] = self.formal(entry.type, entry.name)
+
+    def enter(self, graph: Graph, operands: Iterable[Value], nodes: list[OnnxNode]) -> Emitter:
+        """An emitter of a sub-graph, given what stands for its inputs.
+
+        It puts its nodes into `nodes`, and shares names and initializers with this one.
+        """
+        inner = copy.copy(self)
+        inner.graph, inner.nodes = graph, nodes
+        inner.values = {e.name: x for e, x in zip(graph.inputs, operands, strict=True)}
+        inner._sizes = dict(self._sizes)
+        return inner
+
+    def lower(self) -> list[Value]:
+        """Lower all nodes of the graph; gives what stands for its outputs."""
+        for node in self.graph.nodes:
+            operands = self.start(node)
+            results = LOWERINGS[type(node.op)](self, node.op, *operands)
+            results = results if isinstance(results, tuple) else (results,)
+            for value, result in zip(node.outputs, results, strict=True):
+                self.finish(value, result)
+        return [self.values[output.value.name] for output in self.graph.outputs]
+
+    def formal(self, type: TensorType, wish: str) -> Value:
+        """A value that something outside gives: an input of a sub-graph."""
+        value = self._value(type, wish)
+        self.named.add(value.name)
+        return value
 
     @property
     def result(self) -> TensorType:

@@ -5,25 +5,29 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import onnx
 from onnx import TensorProto, helper
 
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import ExportError
-from kcompile.ir.graph import Graph, Node, Role, Value
+from kcompile.ir.graph import Graph, Role, Value
 from kcompile.ir.op import Array
-from kcompile.ir.types import DType, TensorType
+from kcompile.ir.ops.control import all_nodes
+from kcompile.ir.types import DType
 from kcompile.runtimes.onnx import (  # noqa: F401  the families fill the table
     activation,
     arithmetic,
     attention,
     bitwise,
     constant,
+    control,
     convolution,
     cumulative,
     elementwise,
     gradient,
+    hashing,
     indexing,
     layer_norm,
     linear,
@@ -37,10 +41,11 @@ from kcompile.runtimes.onnx import (  # noqa: F401  the families fill the table
     resizing,
     shape,
     sorting,
+    strings,
     transposed,
     trigonometry,
 )
-from kcompile.runtimes.onnx.emitter import Emitter, OnnxNode, place
+from kcompile.runtimes.onnx.emitter import Emitter, OnnxGraph, OnnxNode, live, place
 from kcompile.runtimes.onnx.kernels import ELEMENT_TYPES
 from kcompile.runtimes.onnx.table import FLOOR, LOWERINGS, REFUSALS, minimum_opset
 
@@ -51,6 +56,8 @@ IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12} | {
 }  # fmt: skip
 #: The first IR version whose nodes have metadata.
 NODE_METADATA = 10
+#: LabelEncoder with lists of keys; onnxruntime has had it since 2019.
+ML_DOMAIN, ML_OPSET = "ai.onnx.ml", 2
 #: A protobuf message ends below 2 GiB; the rest is room for everything that isn't a weight.
 MAXIMUM_WEIGHT_BYTES = 2**31 - 2**24
 
@@ -71,20 +78,27 @@ def export_graph(
     """
     _check(graph)
     emitter = Emitter(graph, _choose_opset(graph, opset))
-    for node in graph.nodes:
-        _lower(emitter, node)
+    emitter.lower()
     outputs = _outputs(emitter)
     names = _names(emitter, outputs)
     ir_version = IR_VERSIONS[emitter.opset]
     model = helper.make_model(
         _graph(emitter, outputs, names, ir_version >= NODE_METADATA),
-        opset_imports=[helper.make_opsetid("", emitter.opset)],
+        opset_imports=_opsets(emitter),
         ir_version=ir_version,
         producer_name="kcompile",
         producer_version=_version(metadata or {}),
         doc_string="kcompile",
     )
     return with_metadata(model, metadata or {})
+
+
+def _opsets(emitter: Emitter) -> list[onnx.OperatorSetIdProto]:
+    """ONNX's own, and that of its ops for classical machine learning if there is one."""
+    opsets = [helper.make_opsetid("", emitter.opset)]
+    if any("domain" in node.attributes for node in emitter.nodes):
+        opsets.append(helper.make_opsetid(ML_DOMAIN, ML_OPSET))
+    return opsets
 
 
 def with_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> onnx.ModelProto:
@@ -116,14 +130,14 @@ def _check(graph: Graph) -> None:
         raise ExportError(
             f"the state %{update.state.name} has an update, which a model can't hold", where=where
         )
-    for node in graph.nodes:
+    for node in all_nodes(graph):
         if type(node.op) not in LOWERINGS:
             reason = REFUSALS.get(type(node.op), "it has no lowering to ONNX")
             raise ExportError(reason, where=place(graph, node))
 
 
 def _choose_opset(graph: Graph, opset: int | None) -> int:
-    needed = max((minimum_opset(node.op) for node in graph.nodes), default=FLOOR)
+    needed = max((minimum_opset(node.op) for node in all_nodes(graph)), default=FLOOR)
     if opset is None:
         return needed
     if opset not in IR_VERSIONS:
@@ -131,7 +145,7 @@ def _choose_opset(graph: Graph, opset: int | None) -> int:
             f"opset {opset} is not one of {min(IR_VERSIONS)} to {max(IR_VERSIONS)}",
             where=f"graph '{graph.name}'",
         )
-    for node in graph.nodes:
+    for node in all_nodes(graph):
         if minimum_opset(node.op) > opset:
             raise ExportError(
                 f"needs opset {minimum_opset(node.op)}, and opset {opset} is asked for",
@@ -139,14 +153,6 @@ def _choose_opset(graph: Graph, opset: int | None) -> int:
                 hint=f"Ask for opset {needed}, or for none",
             )
     return opset
-
-
-def _lower(emitter: Emitter, node: Node) -> None:
-    operands = emitter.start(node)
-    results = LOWERINGS[type(node.op)](emitter, node.op, *operands)
-    results = results if isinstance(results, tuple) else (results,)
-    for value, result in zip(node.outputs, results, strict=True):
-        emitter.finish(value, result)
 
 
 def _outputs(emitter: Emitter) -> list[tuple[str, Value]]:
@@ -210,60 +216,62 @@ def _graph(
     names: Mapping[str, str],
     with_node_metadata: bool,
 ) -> onnx.GraphProto:
-    nodes = _live(emitter.nodes, outputs)
-    used = {value.name for node in nodes for value in node.inputs if value is not None}
+    nodes = live(emitter.nodes, (value for _, value in outputs))
+    used = set[str]().union(*(node.operands for node in nodes))
     weights = {key: array for key, array in emitter.initializers.items() if key in used}
     if sum(array.nbytes for array in weights.values()) > MAXIMUM_WEIGHT_BYTES:
         raise ExportError(
             "the weights don't fit a single file, which ends at 2 GiB",
             where=f"graph '{emitter.graph.name}'",
         )
-    unique = Unique()
-    returned = {value.name for _, value in outputs}
-    return helper.make_graph(
-        [_node(node, names, unique, with_node_metadata) for node in nodes],
-        emitter.graph.name,
-        [_value_info(entry.name, entry.type) for entry in emitter.graph.inputs],
-        [_value_info(name, value.type) for name, value in outputs],
-        [_tensor(names[key], array) for key, array in weights.items()],
-        value_info=[
-            _value_info(names[value.name], value.type)
-            for node in nodes
-            for value in node.outputs
-            if value.name not in returned
-        ],
-    )
-
-
-def _live(nodes: list[OnnxNode], outputs: Iterable[tuple[str, Value]]) -> list[OnnxNode]:
-    """The nodes that an output depends on."""
-    needed = {value.name for _, value in outputs}
-    kept = []
-    for node in reversed(nodes):
-        if any(value.name in needed for value in node.outputs):
-            kept.append(node)
-            needed.update(value.name for value in node.inputs if value is not None)
-    return kept[::-1]
-
-
-def _node(
-    node: OnnxNode, names: Mapping[str, str], unique: Unique, with_metadata: bool
-) -> onnx.NodeProto:
-    proto = helper.make_node(
-        node.op_type,
-        ["" if value is None else names[value.name] for value in node.inputs],
-        [names[value.name] for value in node.outputs],
-        name=unique(f"{node.source}/{node.op_type}" if node.source else node.op_type),
-        **node.attributes,
-    )
-    if with_metadata and node.source:
-        helper.set_model_props(proto, {"kcompile.layer": node.source})
+    write = _Writer(names, Unique(), with_node_metadata)
+    inputs = [emitter.values[entry.name] for entry in emitter.graph.inputs]
+    returned = tuple(value for _, value in outputs)
+    proto = write.graph(OnnxGraph(emitter.graph.name, tuple(inputs), nodes, returned))
+    proto.initializer.extend(_tensor(names[key], array) for key, array in weights.items())
     return proto
 
 
-def _value_info(name: str, type: TensorType) -> onnx.ValueInfoProto:
-    sizes = [str(size) if isinstance(size, Dim) else size for size in type.shape]
-    return helper.make_tensor_value_info(name, ELEMENT_TYPES[type.dtype], sizes)
+@dataclass(frozen=True)
+class _Writer:
+    """Writes graphs and nodes whose values have names by now."""
+
+    names: Mapping[str, str]
+    unique: Unique
+    with_node_metadata: bool
+
+    def graph(self, graph: OnnxGraph) -> onnx.GraphProto:
+        returned = {value.name for value in graph.outputs}
+        made = (value for node in graph.nodes for value in node.outputs)
+        return helper.make_graph(
+            [self.node(node) for node in graph.nodes],
+            graph.name,
+            [self.value(value) for value in graph.inputs],
+            [self.value(value) for value in graph.outputs],
+            value_info=[self.value(value) for value in made if value.name not in returned],
+        )
+
+    def value(self, value: Value) -> onnx.ValueInfoProto:
+        sizes = [str(size) if isinstance(size, Dim) else size for size in value.type.shape]
+        return helper.make_tensor_value_info(
+            self.names[value.name], ELEMENT_TYPES[value.type.dtype], sizes
+        )
+
+    def node(self, node: OnnxNode) -> onnx.NodeProto:
+        attributes = {
+            key: self.graph(value) if isinstance(value, OnnxGraph) else value
+            for key, value in node.attributes.items()
+        }
+        proto = helper.make_node(
+            node.op_type,
+            ["" if value is None else self.names[value.name] for value in node.inputs],
+            [self.names[value.name] for value in node.outputs],
+            name=self.unique(f"{node.source}/{node.op_type}" if node.source else node.op_type),
+            **attributes,
+        )
+        if self.with_node_metadata and node.source:
+            helper.set_model_props(proto, {"kcompile.layer": node.source})
+        return proto
 
 
 def _tensor(name: str, array: Array) -> TensorProto:

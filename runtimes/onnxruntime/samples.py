@@ -22,6 +22,12 @@ from kcompile.ir.ops import (
     Transpose,
 )
 from kcompile.ir.types import DType, TensorType
+from kcompile.runtimes.onnxruntime.text_samples import (
+    Vocabulary,
+    draw_keys,
+    draw_texts,
+    find_vocabularies,
+)
 
 Sizes = dict[str, int]
 
@@ -101,30 +107,39 @@ def draw_inputs(graph: Graph, env: Sizes, seed: int) -> dict[str, Array]:
     """Inputs for `graph`, the same for the same seed.
 
     Floats are normal, with a standard deviation of 1 or 3; integers are from 0 to 8, or less where
-    they become indices or classes; bools are even.
-
-    Raises:
-        DataError: an input holds strings.
+    they become indices or classes; bools are even. Strings, and integers that are looked up, come
+    from the vocabulary and elsewhere.
     """
     limits = _index_limits(graph, env)
+    vocabularies = find_vocabularies(graph)
     rng = np.random.default_rng([seed, *(number for _, number in sorted(env.items()))])
     scale = rng.choice([1.0, 3.0])
     return {
-        entry.name: _draw(entry, env, rng, scale, limits.get(entry.name, INTEGERS))
+        entry.name: _draw(
+            entry,
+            [_number(size, env) for size in entry.type.shape],
+            rng,
+            scale,
+            limits.get(entry.name, INTEGERS),
+            vocabularies.get(entry.name),
+        )
         for entry in graph.inputs
     }
 
 
 def _draw(
-    entry: Input, env: Sizes, rng: np.random.Generator, scale: float, limit: int
+    entry: Input,
+    shape: list[int],
+    rng: np.random.Generator,
+    scale: float,
+    limit: int,
+    vocabulary: Vocabulary | None,
 ) -> np.ndarray[Any, Any]:
     dtype = entry.type.dtype
-    shape = [_number(size, env) for size in entry.type.shape]
     if dtype is DType.STRING:
-        raise DataError(
-            f"the input {entry.value} holds strings, which are not made up",
-            hint="Give a function that draws the inputs",
-        )
+        return draw_texts(vocabulary or Vocabulary(), shape, rng)
+    if vocabulary is not None and dtype.is_integer:
+        return draw_keys(vocabulary, shape, dtype, rng)
     if dtype.is_floating:
         return (scale * rng.standard_normal(shape)).astype(dtype.numpy)
     return rng.integers(0, 2 if dtype is DType.BOOL else limit, shape).astype(dtype.numpy)

@@ -14,6 +14,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from kcompile.ir.errors import DataError, ExportError, ShapeError, SpecError
 from kcompile.ir.op import Array
+from kcompile.ir.text import text_array
 from kcompile.ir.types import DType, format_shape
 
 Optimization = Literal["all", "off"]
@@ -122,16 +123,20 @@ class OnnxRuntimeExecutable:
         """
         arrays = self._bind(inputs)
         try:
-            feeds = {name: _to_ort(array) for name, array in arrays.items()}
-            results = self._session.run_with_ort_values(None, feeds)
+            results = self._compute(arrays)
         except _ERRORS as error:
             shapes = ", ".join(f"'{n}' {format_shape(a.shape)}" for n, a in arrays.items())
             raise DataError(
                 f"onnxruntime cannot compute it for {shapes}: {error}", where=self.where
             ) from error
-        return {
-            info.name: _from_ort(value) for info, value in zip(self.outputs, results, strict=True)
-        }
+        return {info.name: array for info, array in zip(self.outputs, results, strict=True)}
+
+    def _compute(self, arrays: Mapping[str, Array]) -> list[Array]:
+        """The outputs in order. An OrtValue takes no strings from NumPy, and NumPy no bfloat16."""
+        if any(info.dtype is DType.STRING for info in (*self.inputs, *self.outputs)):
+            return [np.asarray(array) for array in self._session.run(None, dict(arrays))]
+        feeds = {name: _to_ort(array) for name, array in arrays.items()}
+        return [_from_ort(value) for value in self._session.run_with_ort_values(None, feeds)]
 
     def _bind(self, inputs: Mapping[str, Any] | Sequence[Any]) -> dict[str, Array]:
         """The arrays by name, held against the model's inputs."""
@@ -158,6 +163,8 @@ class OnnxRuntimeExecutable:
         if info.name not in inputs:
             raise DataError(f"the input {info} is missing", where=self.where)
         array = np.asarray(inputs[info.name])
+        if info.dtype is DType.STRING and array.dtype.kind in "OSU":
+            array = text_array(array)
         try:
             dtype = DType.STRING if array.dtype.kind in "OUS" else DType.of(array.dtype)
         except ShapeError:

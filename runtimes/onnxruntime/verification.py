@@ -125,6 +125,7 @@ def verify_model(
     # One thread: with more, the order of sums, and with it the differences, is up to chance.
     sessions = {level: _session(content, level, graph) for level in ("off", "all")}
     grid = choose_sizes(graph) if sizes is None else [dict(entry) for entry in sizes]
+    narrowest = _narrowest(graph)
     comparisons = []
     for env, seed in itertools.product(grid, seeds):
         arrays = draw(graph, env, seed)
@@ -134,11 +135,11 @@ def verify_model(
             actual = _run(session, arrays, f"{place}, seed {seed}")
             for name, value in expected.items():
                 where = f"output '{name}' ({place}, seed {seed})"
-                differences = compare(actual[name], np.asarray(value), where)
+                differences = compare(actual[name], np.asarray(value), where, narrowest)
                 comparisons.append(
                     Comparison(name, tuple(sorted(env.items())), seed, level, *differences)
                 )
-    dtypes = {output.value.type.dtype for output in graph.outputs}
+    dtypes = {output.value.type.dtype for output in graph.outputs} | {narrowest}
     return VerificationReport(
         tuple(comparisons),
         f"onnxruntime {onnxruntime.__version__}",
@@ -169,11 +170,22 @@ def _run(
         ) from error
 
 
-def compare(actual: Array, expected: Array, where: str) -> tuple[float, float, float]:
+def _narrowest(graph: Graph) -> DType:
+    """The floating-point type of the graph's values that rounds most; all outputs may have it."""
+    values = [value for node in graph.nodes for value in node.outputs]
+    dtypes = {value.type.dtype for value in values} & TOLERANCES.keys()
+    return max(dtypes, key=TOLERANCES.__getitem__, default=DType.FLOAT64)
+
+
+def compare(
+    actual: Array, expected: Array, where: str, narrowest: DType = DType.FLOAT64
+) -> tuple[float, float, float]:
     """The largest difference, the same relative to the largest element, and the tolerance.
 
+    The tolerance is that of the element type, or of the narrowest type that it was computed from.
+
     Raises:
-        VerifyError: `actual` is not `expected` within the tolerance of its element type.
+        VerifyError: `actual` is not `expected` within the tolerance.
     """
     if actual.dtype != expected.dtype or actual.shape != expected.shape:
         raise VerifyError(
@@ -195,7 +207,8 @@ def compare(actual: Array, expected: Array, where: str) -> tuple[float, float, f
         raise VerifyError("NaN and infinities are not where the graph has them", where=where)
     largest = float(np.max(np.abs(wanted[finite]), initial=0.0))
     absolute = float(np.max(np.abs(wide[finite] - wanted[finite]), initial=0.0))
-    tolerance = TOLERANCES[dtype] * max(SMALLEST_SCALE, largest)
+    limit = max(TOLERANCES[dtype], TOLERANCES[narrowest])
+    tolerance = limit * max(SMALLEST_SCALE, largest)
     if absolute > tolerance:
         raise VerifyError(
             f"it differs by {absolute:.3g}, and may by {tolerance:.3g}"

@@ -3,28 +3,15 @@
 import json
 
 import jax
-import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
 
-import kcompile
 from kcompile import layers, ops
 from kcompile.models import Model, Sequential
-from tests.conformance.recurrent_models import CONFIGS, MODELS, VARIANTS
+from tests.conformance.tables.recurrent import CONFIGS, MODELS, VARIANTS
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
-#: Models that every run looks at; the others are slow together.
-QUICK = (
-    *("lstm", "gru-hard-sigmoid", "gru-before", "simple-rnn-masked", "lstm-masked-backwards"),
-    *("bidirectional-concat-sequences-masked", "stacked-masked", "embedding", "merged-masks"),
-    "initial-and-mask",
-)
-
-
-def each_model():
-    for name in MODELS:
-        yield pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
 
 
 def inputs_of(model, rows, steps, seed=0):
@@ -60,53 +47,6 @@ def pair(make):
 
 def in_list(outputs):
     return list(jax.tree.leaves(outputs))
-
-
-def projection(outputs):
-    rng = np.random.default_rng(2)
-    return sum(jnp.sum(y * rng.normal(size=y.shape).astype("f")) for y in in_list(outputs))
-
-
-@pytest.mark.parametrize("name", list(each_model()))
-def test_outputs_and_gradients_equal_keras(name):
-    ours, theirs = pair(MODELS[name])
-    function = kcompile.as_function(ours)
-    names = list(ours.named_weights())
-    params = {key: jnp.asarray(v.numpy()) for key, v in ours.named_weights().items()}
-    x = inputs_of(ours, 3, 5)
-    packed = x[0] if len(x) == 1 else x
-
-    def our_loss(params):
-        outputs, _ = function(params, {}, packed)
-        return projection(outputs), outputs
-
-    def their_loss(values):
-        outputs, _ = theirs.stateless_call(values, [v.value for v in fixed], packed)
-        return projection(outputs), outputs
-
-    fixed = theirs.non_trainable_variables
-    found, gradients = jax.jit(jax.grad(our_loss, has_aux=True))(params)[::-1]
-    values = [v.value for v in theirs.trainable_variables]
-    expected, wanted = jax.jit(jax.grad(their_loss, has_aux=True))(values)[::-1]
-    assert len(in_list(found)) == len(in_list(expected))
-    for a, b in zip(in_list(found), in_list(expected), strict=True):
-        np.testing.assert_allclose(a, b, **TOLERANCE)
-    for key, b in zip(names, wanted, strict=True):
-        np.testing.assert_allclose(gradients[key], b, **TOLERANCE, err_msg=key)
-
-
-@pytest.mark.parametrize("name", list(each_model()))
-def test_the_file_computes_the_same(name, tmp_path):
-    """The verification runs batch 1 and 3, lengths 1 and 3, with optimizations off and on."""
-    ours, theirs = pair(MODELS[name])
-    compiled = kcompile.compile(ours)
-    assert compiled.report["verification"]["kcompile.verification.status"] == "passed"
-    for rows, steps in ((1, 7), (3, 5)):
-        x = inputs_of(ours, rows, steps)
-        found = compiled.run(dict(zip(ours.input_names, x, strict=True)))
-        expected = in_list(theirs(x[0] if len(x) == 1 else x))
-        for a, b in zip(found.values(), expected, strict=True):
-            np.testing.assert_allclose(a, b, **TOLERANCE)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

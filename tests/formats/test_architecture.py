@@ -336,9 +336,9 @@ CASES_CNN: dict[str, tuple[Callable[[Config], None], str]] = {
         set_at([None, -3, 8, 2], *CNN, 0, "config", "batch_shape"),
         r"layers\[0\].*negative size",
     ),
-    "mixed precision": (
-        set_at("mixed_float16", *CNN, 1, "config", "dtype"),
-        r"layers\[1\].*'mixed_float16' is not there yet",
+    "quantized": (
+        set_at("int8_from_float32", *CNN, 1, "config", "dtype"),
+        r"layers\[1\].*'int8_from_float32' is not there yet",
     ),
     "sparse input": (
         set_at(True, *CNN, 0, "config", "sparse"),

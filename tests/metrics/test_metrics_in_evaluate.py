@@ -6,6 +6,7 @@ import pytest
 
 import kcompile
 from kcompile import layers, metrics
+from tests.metrics.arguments import arguments_of
 
 X = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
 NUMBERS = np.arange(20) % 7
@@ -19,7 +20,7 @@ def evaluated(k, name, weights, labels):
     if weights is not None:
         model.set_weights(weights)
     loss = "sparse_categorical_crossentropy" if labels.ndim < 2 or labels.shape[1] == 1 else "mse"
-    model.compile("sgd", loss, metrics=[getattr(k.metrics, name)()])
+    model.compile("sgd", loss, metrics=[getattr(k.metrics, name)(**arguments_of(name))])
     return model.evaluate(X, labels, batch_size=8, verbose=0)[1], model.get_weights()
 
 
@@ -27,6 +28,8 @@ class Ours:
     layers, metrics, Sequential = layers, metrics, kcompile.Sequential
 
 
+# Keras asks for int64 in its confusion matrix.
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64")
 @pytest.mark.parametrize("name", [name for name in metrics.METRICS if name not in OF_VALUES])
 def test_every_metric(name):
     labels = NUMBERS if name.startswith("Sparse") else ONE_HOT

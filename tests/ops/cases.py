@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from tests.ops import (
     attention_cases,
+    control_cases,
     elementwise_cases,
     matrix_cases,
     model_cases,
     rearrangement_cases,
     recurrent_cases,
     resizing_cases,
+    string_cases,
     window_cases,
 )
 from tests.ops.case import Case
@@ -19,6 +21,7 @@ __all__ = ["CASES", "Case", "assert_same", "tolerance"]
 
 CASES: list[Case] = [
     *attention_cases.CASES,
+    *control_cases.CASES,
     *elementwise_cases.CASES,
     *matrix_cases.CASES,
     *resizing_cases.CASES,
@@ -26,4 +29,5 @@ CASES: list[Case] = [
     *model_cases.CASES,
     *rearrangement_cases.CASES,
     *recurrent_cases.CASES,
+    *string_cases.CASES,
 ]

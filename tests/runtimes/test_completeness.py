@@ -11,14 +11,26 @@ from kcompile.ir.op import OPS, Op
 
 #: Ops that a runtime does not lower, by the name of its package below `kcompile.runtimes`.
 EXCEPTIONS: dict[str, frozenset[type[Op]]] = {
-    "jax": frozenset(),
-    # What only training has.
+    # What the host computes: strings and 64-bit hashes.
+    "jax": frozenset(
+        {
+            ops.AsciiLower,
+            ops.CountTokens,
+            ops.CrossHash,
+            ops.HashBucket,
+            ops.RemoveCharacters,
+            ops.SplitString,
+        }
+    ),
+    # What only training has, and hashes.
     "onnx": frozenset(
         {
             ops.BatchNormTraining,
             ops.BinaryCrossentropy,
             ops.CategoricalCrossentropy,
+            ops.CrossHash,
             ops.Dropout,
+            ops.HashBucket,
             ops.RandomUniform,
             ops.SparseCategoricalCrossentropy,
         }

@@ -17,6 +17,7 @@ from kcompile.ir.builder import Builder
 from kcompile.ir.dims import symbol
 from kcompile.ir.errors import DataError, ExportError, SpecError, VerifyError
 from kcompile.ir.graph import Graph
+from kcompile.ir.literal import Literal
 from kcompile.ir.types import DType, TensorType
 from kcompile.runtimes import reference
 from kcompile.runtimes.onnx import export_graph, with_metadata
@@ -340,11 +341,36 @@ def test_inputs_are_of_their_type_and_repeatable() -> None:
     assert not np.array_equal(first["h"], other["h"])
 
 
-def test_strings_are_not_made_up() -> None:
+def test_strings_come_from_vocabularies_and_elsewhere() -> None:
+    words = Literal(["first", "second"])
+    lookup = ops.Lookup(words, Literal(np.arange(2, dtype=np.int32)), -1)
     graph = graph_on(
-        lambda b: b.emit(ops.Reshape((1, BATCH)), b.input("s", TensorType(DType.STRING, (BATCH,))))[
-            0
-        ]
+        lambda b: b.emit(
+            lookup,
+            b.emit(ops.SplitString(5), b.input("s", TensorType(DType.STRING, (BATCH,))))[0],
+        )[0]
     )
-    with pytest.raises(DataError, match="holds strings.*Give a function"):
-        draw_inputs(graph, {"batch": 1}, 0)
+    (texts,) = draw_inputs(graph, {"batch": 50}, 0).values()
+    found = {word for text in texts for word in text.split()}
+    assert {"first", "second", "SECOND.", "don't"} <= found
+    assert "" in texts
+    closed = graph_on(
+        lambda b: b.emit(
+            ops.Lookup(words, words, None), b.input("s", TensorType(DType.STRING, (BATCH,)))
+        )[0]
+    )
+    (tokens,) = draw_inputs(closed, {"batch": 20}, 0).values()
+    assert set(tokens) == {"first", "second"}
+
+
+def test_integers_come_from_vocabularies_and_elsewhere() -> None:
+    keys, values = Literal(np.array([500, 2**40])), Literal(np.array([1, 2], np.int32))
+
+    def drawn(default: int | None) -> set[int]:
+        lookup = ops.Lookup(keys, values, default)
+        numbers = TensorType(DType.INT32, (BATCH,))
+        graph = graph_on(lambda b: b.emit(lookup, b.input("n", numbers))[0])
+        return set(draw_inputs(graph, {"batch": 50}, 0)["n"].tolist())
+
+    assert drawn(None) == {500}
+    assert drawn(0) > {500, 0, 2**31 - 1}

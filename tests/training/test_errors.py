@@ -12,6 +12,7 @@ from kcompile.ir.errors import (
     SpecError,
     TrainingError,
 )
+from kcompile.training.engine import Given
 
 X = np.random.default_rng(0).standard_normal((10, 4)).astype(np.float32)
 Y = np.arange(10) % 3
@@ -65,7 +66,7 @@ def test_large_numbers_are_no_nan():
     huge = np.full((10, 4), 3e38, np.float32)
     made = model("mse")
     assert np.shape(made.predict(huge, verbose=0)) == (10, 3)
-    made._trainer._data(huge, np.ones((10, 3)), None, None, "fit")
+    made.trainer.prepare(Given("fit", huge, np.ones((10, 3))))
 
 
 def test_a_loss_that_becomes_infinite_is_reported_and_not_trained_on():
@@ -329,11 +330,6 @@ def test_class_and_sample_weights_together():
 def test_options_that_are_not_there(option):
     with pytest.raises(NotImplementedError, match=next(iter(option))):
         model(**option)
-
-
-def test_generators_are_not_there():
-    with pytest.raises(NotImplementedError, match="generators"):
-        model().fit(iter([(X, Y)]))
 
 
 def test_weights_are_whole_after_an_error_in_a_callback():

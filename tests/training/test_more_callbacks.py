@@ -508,22 +508,27 @@ def test_terminate_on_nan_ends_where_keras_does(raise_error):
     assert epochs == ([] if raise_error else [[0], [0]])
 
 
-def test_a_loss_that_is_not_finite_saves_and_logs_nothing(tmp_path):
+def test_a_loss_that_is_not_finite_is_logged_as_nan(tmp_path):
     made, _ = pair()
     targets = Y.copy()
     targets[20] = 3e38
     log = tmp_path / "log.csv"
+    ends = []
     listed = [
         callbacks.TerminateOnNaN(),
         callbacks.EarlyStopping("loss"),
         callbacks.ReduceLROnPlateau("loss"),
         callbacks.ModelCheckpoint(tmp_path / "{loss}.weights.h5", save_weights_only=True),
         callbacks.CSVLogger(log),
+        callbacks.LambdaCallback(on_train_end=ends.append),
     ]
     history = made.fit(X, targets, callbacks=listed, **{**OPTIONS, "validation_split": 0.0})
     assert history.epoch == [0]
-    assert sorted(tmp_path.iterdir()) == [log]
-    assert log.read_text() == ""
+    assert np.isnan(history.history["loss"]).tolist() == [True]
+    assert np.isnan(ends[0]["loss"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.csv", "nan.weights.h5"]
+    assert "nan" in log.read_text()
+    assert all(np.isfinite(weight).all() for weight in made.get_weights())
 
 
 def test_lambda_callback_is_called_as_keras_calls_it():

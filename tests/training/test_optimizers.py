@@ -132,8 +132,6 @@ def test_weight_decay_spares_excluded_weights():
     for optimizer in (ours, theirs):
         optimizer.exclude_from_weight_decay(var_names=["bias", "sca"])
     assert_same(run_ours(ours), run_keras(theirs))
-    with pytest.raises(NotImplementedError, match="var_list"):
-        ours.exclude_from_weight_decay(var_list=[object()])
 
 
 @pytest.mark.parametrize(("name", "arguments"), RULES)
@@ -191,7 +189,10 @@ def test_names_in_any_case(name):
 def test_every_name_of_keras_is_known():
     skipped = {"optimizer", "optimizermap"}  # a base class and a helper
     for name in set(keras.optimizers.serialize.__globals__["ALL_OBJECTS_DICT"]) - skipped:
-        if name in {"lossscaleoptimizer", "multioptimizer", "muon", "schedulefreeadamw"}:
+        if name == "lossscaleoptimizer":
+            with pytest.raises(SpecError, match="inner_optimizer"):
+                optimizers.get(name)
+        elif name == "multioptimizer":
             with pytest.raises(NotImplementedError, match=name):
                 optimizers.get(name)
         else:
@@ -281,6 +282,13 @@ def test_setting_the_learning_rate():
         (lambda: optimizers.Adam(clipnorm=-1.0), "clipnorm must not be negative"),
         (lambda: optimizers.AdamW(weight_decay=None), "weight_decay"),
         (lambda: optimizers.SGD(momentum=1.5), "momentum"),
+        (lambda: optimizers.SGD(gradient_accumulation_steps=1), "at least 2, got 1"),
+        (lambda: optimizers.SGD(use_ema=True, ema_momentum=2.0), "ema_momentum must be in"),
+        (lambda: optimizers.SGD(use_ema=True, ema_overwrite_frequency=0), "at least 1, got 0"),
+        (
+            lambda: optimizers.LossScaleOptimizer(optimizers.SGD(), clipnorm=1.0),
+            "does not take clipnorm=1.0",
+        ),
         (lambda: optimizers.Lion(beta_1=0.0), "beta_1"),
         (lambda: optimizers.Ftrl(learning_rate_power=0.5), "learning_rate_power"),
         (lambda: optimizers.Ftrl(l1_regularization_strength=-1.0), "l1_regularization_strength"),
@@ -290,12 +298,3 @@ def test_setting_the_learning_rate():
 def test_what_is_not_understood_is_refused(make, message):
     with pytest.raises(SpecError, match=message):
         make()
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"use_ema": True}, {"loss_scale_factor": 2.0}, {"gradient_accumulation_steps": 4}],
-)
-def test_options_that_are_not_implemented_say_so(options):
-    with pytest.raises(NotImplementedError, match=next(iter(options))):
-        optimizers.Adam(**options)

@@ -23,6 +23,7 @@ from kcompile.ir.ops.bitwise import (
     ShiftRight,
 )
 from kcompile.ir.ops.constant import Constant
+from kcompile.ir.ops.control import If, Scan, While
 from kcompile.ir.ops.convolution import Conv
 from kcompile.ir.ops.cumulative import CumSum
 from kcompile.ir.ops.elementwise import (
@@ -65,6 +66,7 @@ from kcompile.ir.ops.elementwise import (
     Where,
 )
 from kcompile.ir.ops.gradient import StopGradient
+from kcompile.ir.ops.hashing import CrossHash, HashBucket
 from kcompile.ir.ops.indexing import GatherElements, ScatterNd
 from kcompile.ir.ops.layer_norm import GroupNorm, LayerNorm, RmsNorm
 from kcompile.ir.ops.linear import Linear, Matmul
@@ -101,6 +103,13 @@ from kcompile.ir.ops.shape import (
     Transpose,
 )
 from kcompile.ir.ops.sorting import TopK
+from kcompile.ir.ops.strings import (
+    AsciiLower,
+    CountTokens,
+    Lookup,
+    RemoveCharacters,
+    SplitString,
+)
 from kcompile.ir.ops.transposed import ConvTranspose
 from kcompile.ir.ops.trigonometry import (
     Acos,
@@ -122,6 +131,7 @@ __all__ = [
     "Add",
     "Argmax",
     "Argmin",
+    "AsciiLower",
     "Asin",
     "Asinh",
     "Atan",
@@ -147,6 +157,8 @@ __all__ = [
     "ConvTranspose",
     "Cos",
     "Cosh",
+    "CountTokens",
+    "CrossHash",
     "CumSum",
     "DimSize",
     "Divide",
@@ -163,8 +175,10 @@ __all__ = [
     "Gelu",
     "Greater",
     "GreaterEqual",
-    "Gru",
     "GroupNorm",
+    "Gru",
+    "HashBucket",
+    "If",
     "Iota",
     "IsFinite",
     "IsInf",
@@ -180,6 +194,7 @@ __all__ = [
     "LogicalAnd",
     "LogicalNot",
     "LogicalOr",
+    "Lookup",
     "Lstm",
     "Matmul",
     "MaxPool",
@@ -199,12 +214,14 @@ __all__ = [
     "ReduceSum",
     "Relu",
     "Remainder",
+    "RemoveCharacters",
     "Reshape",
     "Resize",
     "Reverse",
     "RmsNorm",
     "Round",
     "Rsqrt",
+    "Scan",
     "ScatterNd",
     "ShiftLeft",
     "ShiftRight",
@@ -218,6 +235,7 @@ __all__ = [
     "Softplus",
     "Softsign",
     "SparseCategoricalCrossentropy",
+    "SplitString",
     "Sqrt",
     "StopGradient",
     "Subtract",
@@ -228,4 +246,5 @@ __all__ = [
     "Transpose",
     "Trilu",
     "Where",
+    "While",
 ]

@@ -91,10 +91,9 @@ class ModelCheckpoint(MonitorCallback):
             self._save({"batch": batch + 1, **(logs or {})}, logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        # Without logs, the epoch ended at a loss that is not finite.
-        if self.save_freq == "epoch" and logs:
+        if self.save_freq == "epoch":
             self._epoch = epoch
-            self._save(logs, logs)
+            self._save(logs or {}, logs)
 
     def _is_due(self, batch: int, frequency: int) -> bool:
         is_new_epoch = self._last_batch is None or batch <= self._last_batch

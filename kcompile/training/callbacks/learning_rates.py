@@ -119,14 +119,12 @@ class ReduceLROnPlateau(MonitorCallback):
         self.wait = 0
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        if not logs:  # the epoch ended at a loss that is not finite
-            return
         log_rate(self.model, logs)
-        value = LogDict(logs).get(self.monitor)
+        value = LogDict(logs or {}).get(self.monitor)
         if value is None:
             warnings.warn(
                 f"ReduceLROnPlateau looks at '{self.monitor}', which is not among the logs:"
-                f" {', '.join(logs)}",
+                f" {', '.join(logs or {})}",
                 stacklevel=2,
             )
             return

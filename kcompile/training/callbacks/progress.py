@@ -74,8 +74,10 @@ class ProgbarLogger(Callback):
         self._bar = _Bar(self.params["steps"])
 
     def _update(self, batch: int, logs: Logs) -> None:
-        if self.verbose == 1 and self._bar is not None:
-            self._bar.update(batch + 1, logs)
+        if self._bar is not None:
+            self._bar.seen = batch + 1
+            if self.verbose == 1:
+                self._bar.update(logs)
 
     def _finish(self, logs: Logs) -> None:
         if self.verbose and self._bar is not None:
@@ -84,39 +86,45 @@ class ProgbarLogger(Callback):
 
 
 class _Bar:
-    """One line that is written over: `3/4 ━━━━ 0s 2ms/step - loss: 0.1`."""
+    """One line that is written over: `3/4 ━━━━ 0s 2ms/step - loss: 0.1`.
 
-    def __init__(self, target: int) -> None:
+    Args:
+        target: number of the last step; None if the data have an end that is not known.
+    """
+
+    def __init__(self, target: int | None) -> None:
         self.target = target
         self.seen = 0
         self._start = time.perf_counter()
         self._last = 0.0
         self._console = _console() if sys.stdout.isatty() else None
 
-    def update(self, seen: int, logs: Logs) -> None:
-        self.seen = seen
+    def update(self, logs: Logs) -> None:
+        """Show the steps that have been seen, but not too often."""
         now = time.perf_counter()
-        if self._console is None or now - self._last < _INTERVAL or seen >= self.target:
+        is_last = self.target is not None and self.seen >= self.target
+        if self._console is None or now - self._last < _INTERVAL or is_last:
             return
         self._last = now
-        per_step = (now - self._start) / max(seen, 1)
-        left = _seconds(per_step * (self.target - seen))
-        self._draw(f"{left} {_duration(per_step)}/step{format_logs(logs)}", end="")
+        per_step = (now - self._start) / max(self.seen, 1)
+        left = per_step * (self.target - self.seen) if self.target else now - self._start
+        text = f"{_seconds(left)} {_duration(per_step)}/step{format_logs(logs)}"
+        self._draw(text, self.target, end="")
 
     def finish(self, logs: Logs, with_bar: bool) -> None:
-        self.seen = self.target
+        target = self.seen = self.target or self.seen
         elapsed = time.perf_counter() - self._start
-        per_step = f"{_duration(elapsed / max(self.target, 1))}/step"
+        per_step = f"{_duration(elapsed / max(target, 1))}/step"
         if not with_bar:
-            line = f"{self.target}/{self.target} - {_seconds(elapsed)} - {per_step}"
+            line = f"{target}/{target} - {_seconds(elapsed)} - {per_step}"
             _write(f"{line}{format_logs(logs)}\n")
             return
-        self._draw(f"{_seconds(elapsed)} {per_step}{format_logs(logs)}", end="\n")
+        self._draw(f"{_seconds(elapsed)} {per_step}{format_logs(logs)}", target, end="\n")
 
-    def _draw(self, text: str, end: str) -> None:
-        digits = len(str(self.target))
-        count = f"{self.seen:{digits}d}/{self.target}"
-        done = _WIDTH * self.seen // max(self.target, 1)
+    def _draw(self, text: str, target: int | None, end: str) -> None:
+        known = "Unknown" if target is None else str(target)
+        count = f"{self.seen:{0 if target is None else len(known)}d}/{known}"
+        done = 0 if target is None else _WIDTH * self.seen // max(target, 1)
         if self._console is None:
             _write(f"{count} {'━' * _WIDTH} {text}{end}")
             return

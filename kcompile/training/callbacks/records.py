@@ -47,8 +47,7 @@ class CSVLogger(Callback):
             pass  # a file that cannot be written is an error before training, not after
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        if not logs:  # the epoch ended at a loss that is not finite
-            return
+        logs = logs or {}
         rows: list[list[Any]] = []
         if self.keys is None:
             self.keys = _columns(logs)

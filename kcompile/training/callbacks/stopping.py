@@ -58,13 +58,11 @@ class EarlyStopping(MonitorCallback):
         self._reset()
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        if not logs:  # the epoch ended at a loss that is not finite
-            return
-        value = LogDict(logs).get(self.monitor)
+        value = LogDict(logs or {}).get(self.monitor)
         if value is None:
             warnings.warn(
                 f"EarlyStopping looks at '{self.monitor}', which is not among the logs:"
-                f" {', '.join(logs)}",
+                f" {', '.join(logs or {})}",
                 stacklevel=2,
             )
             return

@@ -11,8 +11,10 @@ from kcompile.training.optimizers import schedules
 from kcompile.training.optimizers.adam import Adam, Adamax, AdamW, Lamb, Nadam
 from kcompile.training.optimizers.adaptive import Adadelta, Adafactor, Adagrad, Ftrl, RMSprop
 from kcompile.training.optimizers.base import Optimizer
+from kcompile.training.optimizers.composite import Muon, ScheduleFreeAdamW
+from kcompile.training.optimizers.loss_scale import LossScaleOptimizer
 from kcompile.training.optimizers.sgd import SGD, Lion
-from kcompile.training.optimizers.wrapper import OptaxOptimizer
+from kcompile.training.optimizers.wrapper import FunctionOptimizer, OptaxOptimizer
 
 _TABLE: dict[str, type[Optimizer]] = {
     cls.__name__.lower(): cls
@@ -26,12 +28,15 @@ _TABLE: dict[str, type[Optimizer]] = {
         Ftrl,
         Lamb,
         Lion,
+        LossScaleOptimizer,
+        Muon,
         Nadam,
         RMSprop,
         SGD,
+        ScheduleFreeAdamW,
     )
 }
-_NOT_IMPLEMENTED = frozenset({"lossscaleoptimizer", "multioptimizer", "muon", "schedulefreeadamw"})
+_NOT_IMPLEMENTED = frozenset({"multioptimizer", "optimizermap"})
 
 
 def serialize(optimizer: Optimizer) -> dict[str, Any]:
@@ -58,7 +63,9 @@ def deserialize(
 
 
 def get(identifier: Any) -> Optimizer | None:
-    """The optimizer that a name, config dict, class, instance or optax transformation stands for.
+    """The optimizer that a name, config dict, class, instance, optax transformation or function is.
+
+    A function is one of `(gradient, weight, learning_rate)`: see `FunctionOptimizer`.
 
     Raises:
         SpecError: it stands for none.
@@ -77,10 +84,19 @@ def get(identifier: Any) -> Optimizer | None:
         getattr(identifier, "update", None)
     ):
         return OptaxOptimizer(identifier)
+    if callable(identifier):
+        return FunctionOptimizer(identifier)
     raise SpecError(
         f"{identifier!r} is not an optimizer",
-        hint="Pass a name, a config dict, an Optimizer or an optax transformation",
+        hint="Pass a name, a config dict, an Optimizer, an optax transformation or a function",
     )
+
+
+def loss_scaled(optimizer: Any) -> Any:
+    """The optimizer in a `LossScaleOptimizer`, unless it is none or one already."""
+    if optimizer is None or isinstance(optimizer, LossScaleOptimizer):
+        return optimizer
+    return LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
 
 
 def _find(name: str) -> type[Optimizer]:
@@ -99,14 +115,19 @@ __all__ = [
     "AdamW",
     "Adamax",
     "Ftrl",
+    "FunctionOptimizer",
     "Lamb",
     "Lion",
+    "LossScaleOptimizer",
+    "Muon",
     "Nadam",
     "OptaxOptimizer",
     "Optimizer",
     "RMSprop",
+    "ScheduleFreeAdamW",
     "deserialize",
     "get",
+    "loss_scaled",
     "schedules",
     "serialize",
 ]

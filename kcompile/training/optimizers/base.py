@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Self, TypeAlias, TypedDict
 
@@ -12,8 +12,11 @@ import numpy as np
 
 from kcompile.ir.errors import SpecError
 from kcompile.ops import configs, naming
+from kcompile.ops.variable import Variable
 from kcompile.training.optimizers import schedules
+from kcompile.training.optimizers.own_updates import OwnUpdates
 from kcompile.training.optimizers.schedules import LearningRateSchedule
+from kcompile.training.optimizers.stateless import StatelessUpdates
 
 LearningRate: TypeAlias = float | LearningRateSchedule | Callable[..., float]
 
@@ -38,8 +41,8 @@ class OptimizerOptions(CommonOptions, total=False):
     weight_decay: float | None
 
 
-class Optimizer:
-    """Base of the optimizers. Subclasses define `update_rule`.
+class Optimizer(StatelessUpdates, OwnUpdates):
+    """Base of the optimizers. Subclasses define `update_rule`, or `build` and `update_step`.
 
     Args:
         learning_rate: number, schedule, or function of no argument or of the step.
@@ -47,12 +50,14 @@ class Optimizer:
         clipnorm: largest L2 norm of the gradient of one weight.
         clipvalue: largest magnitude of one element of a gradient.
         global_clipnorm: largest L2 norm of all gradients together.
-        use_ema, loss_scale_factor, gradient_accumulation_steps: not implemented.
-        ema_momentum, ema_overwrite_frequency: mean nothing without `use_ema`.
+        use_ema: whether to keep moving averages of the weights, which they become after `fit`.
+        ema_momentum: of those averages.
+        ema_overwrite_frequency: after so many updates the weights become their averages.
+        loss_scale_factor: what the loss is multiplied by while gradients are computed.
+        gradient_accumulation_steps: batches whose mean gradient makes an update.
 
     Raises:
         SpecError: an argument is out of range, or more than one clipping is asked for.
-        NotImplementedError: an option is asked for that is not implemented.
     """
 
     def __init__(
@@ -81,8 +86,11 @@ class Optimizer:
         self.loss_scale_factor = loss_scale_factor
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self._undecayed: re.Pattern[str] | None = None
+        self._undecayed_variables: frozenset[Any] = frozenset()
+        self._undecayed_names: set[str] = set()
+        self._progress: Any = None
         self._check_clipping()
-        self._refuse_unimplemented()
+        self._check_averages()
 
     @property
     def learning_rate(self) -> LearningRate:
@@ -126,13 +134,13 @@ class Optimizer:
     def exclude_from_weight_decay(
         self, var_list: Any = None, var_names: list[str] | None = None
     ) -> None:
-        """Leave weights out of weight decay: those whose own name, as `bias`, matches a pattern.
+        """Leave weights out of weight decay.
 
-        Raises:
-            NotImplementedError: weights are given as objects.
+        Args:
+            var_list: those weights.
+            var_names: patterns; a weight is left out whose own name, as `bias`, matches one.
         """
-        if var_list:
-            raise NotImplementedError("exclude_from_weight_decay takes var_names, not var_list")
+        self._undecayed_variables = frozenset(var_list or ())
         self._undecayed = re.compile("|".join(var_names)) if var_names else None
 
     def update_rule(self, rules: ModuleType) -> Any:
@@ -141,23 +149,119 @@ class Optimizer:
         Args:
             rules: the module `kcompile.runtimes.jax.optimizers`.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define update_rule")
+        from kcompile.runtimes.jax.traced_optimizer import traced
 
-    def transformation(self) -> Any:
+        if type(self).update_step is Optimizer.update_step:
+            raise NotImplementedError(
+                f"{type(self).__name__} must define update_rule or update_step"
+            )
+        return traced(self.traced_update)
+
+    def build(self, variables: Sequence[Variable]) -> None:
+        """Make what is needed for updates of these weights."""
+        if self._slots is None:
+            StatelessUpdates.build(self, variables)
+        else:  # while `update_step` is traced
+            OwnUpdates.build(self, variables)
+
+    def transformation(self, names: Mapping[Any, str] | None = None) -> Any:
         """The optax transformation of one step.
 
         Its `update(gradients, state, params, learning_rate=...)` gives what to add to the weights.
+
+        Args:
+            names: of the weights that are trained, by variable; their paths by default.
         """
+        from kcompile.runtimes.jax import optimizer_wrappers as wrappers
         from kcompile.runtimes.jax import optimizers as rules
 
-        return rules.compose(
+        known = names or {}
+        self._undecayed_names = {known.get(v, v.path) for v in self._undecayed_variables}
+        result = rules.compose(
             self.update_rule(rules),
-            weight_decay=self.weight_decay,
+            weight_decay=self._shared_decay(),
             decays=self._decays,
             clipnorm=self.clipnorm,
             clipvalue=self.clipvalue,
             global_clipnorm=self.global_clipnorm,
         )
+        steps = self.gradient_accumulation_steps
+        if steps:
+            result = wrappers.accumulated(result, steps)
+        if self.use_ema:
+            frequency = self.ema_overwrite_frequency
+            result = wrappers.averaged(result, self.ema_momentum, frequency, steps)
+        if self.loss_scale_factor:
+            result = wrappers.unscaled(result, self.loss_scale_factor)
+        return result
+
+    # While a model is trained
+
+    def follow(self, progress: Any) -> None:
+        """Know how far the training of a model has come, a `kcompile.training.loops.Progress`."""
+        self._progress = progress
+
+    @property
+    def iterations(self) -> Any:
+        """Updates so far; steps that a loss scale made too large are not counted."""
+        if self._iterations is not None:
+            return self._iterations
+        return self._num_steps() // (self.gradient_accumulation_steps or 1)
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Copies of what the optimizer keeps: iterations, a learning rate that is a number, slots.
+
+        Slots come in the order of optax's state, and only after the first step.
+        """
+        if self.built:
+            return list(self._built_variables)
+        arrays = {"iteration": np.asarray(self._num_steps(), np.int32)}
+        if not callable(self._learning_rate):
+            arrays["learning_rate"] = np.asarray(self._learning_rate, np.float32)
+        if self._progress is not None and self._progress.slots is not None:
+            from kcompile.runtimes.jax import optimizer_wrappers as wrappers
+
+            arrays |= wrappers.named_arrays(self._progress.slots)
+        return [_variable(f"{self.name}/{name}", array) for name, array in arrays.items()]
+
+    def upcoming_rates(self, first_update: int, num_updates: int) -> np.ndarray:
+        """The learning rates of updates of the model that is trained, float32 `[num_updates]`."""
+        done = self._progress.num_updates - self._num_steps()
+        return self.learning_rates(first_update - done, num_updates)
+
+    @property
+    def averages(self) -> dict[str, Any] | None:
+        """Copies of the moving averages of the weights by name; None if there are none yet."""
+        if self._progress is None or self._progress.slots is None or not self._num_steps():
+            return None
+        from kcompile.runtimes.jax import optimizer_wrappers as wrappers
+        from kcompile.runtimes.jax import training as xla
+
+        found = wrappers.averages(self._progress.slots)
+        return None if found is None else xla.copied(found)
+
+    @averages.setter
+    def averages(self, values: Mapping[str, Any]) -> None:
+        from kcompile.runtimes.jax import optimizer_wrappers as wrappers
+        from kcompile.runtimes.jax import training as xla
+
+        slots = self._progress.slots
+        self._progress.slots = wrappers.with_averages(slots, xla.copied(values))
+
+    def final_weights(self) -> dict[str, Any]:
+        """What the weights are set to at the end of `fit`, by name: their averages, if any."""
+        return self.averages or {}
+
+    def _num_steps(self) -> int:
+        if self._progress is None:
+            return 0
+        steps = self._progress.num_updates - self._progress.first_update
+        if self._progress.slots is None:
+            return int(steps)
+        from kcompile.runtimes.jax import optimizer_wrappers as wrappers
+
+        return int(steps - wrappers.num_skipped(self._progress.slots))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments.
@@ -179,7 +283,13 @@ class Optimizer:
             config = {**config, "learning_rate": schedules.deserialize(rate, custom_objects)}
         return cls(**config)
 
+    def _shared_decay(self) -> float | None:
+        """The weight decay of all weights that decay."""
+        return self.weight_decay
+
     def _decays(self, path: str) -> bool:
+        if path in self._undecayed_names:
+            return False
         own_name = path.rsplit("/", 1)[-1]
         return self._undecayed is None or self._undecayed.search(own_name) is None
 
@@ -206,9 +316,26 @@ class Optimizer:
             if limit < 0:
                 raise SpecError(f"{type(self).__name__}: {name} must not be negative, got {limit}")
 
-    def _refuse_unimplemented(self) -> None:
-        for name in ("use_ema", "loss_scale_factor", "gradient_accumulation_steps"):
-            if getattr(self, name):
-                raise NotImplementedError(
-                    f"{type(self).__name__}: {name}={getattr(self, name)!r} is not implemented yet"
-                )
+    def _check_averages(self) -> None:
+        name, steps = type(self).__name__, self.gradient_accumulation_steps
+        if steps is not None and (not isinstance(steps, int) or (steps and steps < 2)):
+            raise SpecError(
+                f"{name}: gradient_accumulation_steps must be an integer of at least 2, got {steps}"
+            )
+        if not self.use_ema:
+            return
+        if not 0 <= self.ema_momentum <= 1:
+            raise SpecError(f"{name}: ema_momentum must be in [0, 1], got {self.ema_momentum}")
+        frequency = self.ema_overwrite_frequency
+        if frequency is not None and (not isinstance(frequency, int) or frequency < 1):
+            raise SpecError(
+                f"{name}: ema_overwrite_frequency must be an integer of at least 1, got {frequency}"
+            )
+
+
+def _variable(path: str, array: Any) -> Variable:
+    """A variable that is not trained, with that value."""
+    array = np.asarray(array)
+    variable = Variable(lambda: array, array.shape, array.dtype, path.rsplit("/", 1)[-1], False)
+    variable.path = path
+    return variable

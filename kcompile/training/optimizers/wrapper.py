@@ -1,13 +1,14 @@
-"""Optax transformations as optimizers."""
+"""Optax transformations, and functions, as optimizers."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, Unpack
 
 from kcompile.ir.errors import SpecError
-from kcompile.training.optimizers.base import Optimizer
+from kcompile.training.optimizers.base import LearningRate, Optimizer, OptimizerOptions
 
 
 class OptaxOptimizer(Optimizer):
@@ -47,5 +48,38 @@ class OptaxOptimizer(Optimizer):
         """
         raise SpecError(
             f"optimizer '{self.name}' is an optax transformation and has no config",
+            hint="Save the weights, and make the optimizer in code",
+        )
+
+
+class FunctionOptimizer(Optimizer):
+    """A function of `(gradient, weight, learning_rate)` that gives the weight's next value.
+
+    It is made of `kcompile.ops`, and keeps nothing from step to step.
+
+    Args:
+        function: called with tensors.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Any, Any, Any], Any],
+        learning_rate: LearningRate = 0.01,
+        **options: Unpack[OptimizerOptions],
+    ) -> None:
+        super().__init__(learning_rate, **options)
+        self.function = function
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        self.assign(variable, self.function(gradient, variable, learning_rate))
+
+    def get_config(self) -> dict[str, Any]:
+        """Never given.
+
+        Raises:
+            SpecError: a function has no config.
+        """
+        raise SpecError(
+            f"optimizer '{self.name}' is the function {self.function!r} and has no config",
             hint="Save the weights, and make the optimizer in code",
         )

@@ -1,4 +1,4 @@
-"""Functions on images: `[N, H, W, C]` or `[H, W, C]`, or with channels first."""
+"""Resizing, cropping and padding of images, and their shades of grey."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Models and layers with masks and recurrence, written for our layers and for Keras's alike."""
+"""Models and layers with masks and recurrence."""
+
+from __future__ import annotations
+
+from tests.conformance.case import Case
 
 SEQUENCES = {"return_sequences": True}
 STATES = {"return_state": True}
@@ -119,20 +123,13 @@ def _shared(layers, ops):
     return [a, b], layers.Subtract()([layer(a), layer(layers.Masking()(b))])
 
 
-def _nested(layers, ops):
+def _nested(k):
+    layers = k.layers
     x = layers.Input((None, 3))
     inner_input = layers.Input((None, 3))
     inner = layers.LSTM(4, return_sequences=True)(layers.Masking()(inner_input))
-    model = _functional(layers)(inner_input, inner)
+    model = k.Model(inner_input, inner)
     return x, layers.GRU(2)(model(x))
-
-
-def _functional(layers):
-    import keras
-
-    from kcompile.models import Model
-
-    return keras.Model if layers is keras.layers else Model
 
 
 MODELS = {
@@ -169,8 +166,39 @@ MODELS = {
     "masked-outputs": _masked_outputs,
     "images": _images,
     "shared": _shared,
-    "nested": _nested,
 }
+
+#: The layer that a model is about, by the start of its name.
+SHOWN = {
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "simple-rnn": "SimpleRNN",
+    "bidirectional": "Bidirectional",
+    "cell": "LSTMCell",
+    "stacked": "StackedRNNCells",
+    "embedding": "Embedding",
+    "encoder": "LSTM",
+    "initial": "GRU",
+    "merged": "Masking",
+    "passed": "TimeDistributed",
+    "masked": "Masking",
+    "images": "TimeDistributed",
+    "shared": "LSTM",
+}
+
+
+def _layer(name):
+    return next(layer for start, layer in SHOWN.items() if name.startswith(start))
+
+
+def _of(make):
+    return lambda k: make(k.layers, k.ops)
+
+
+CASES = [
+    *(Case(_layer(name), label=name, make=_of(make)) for name, make in MODELS.items()),
+    Case("GRU", label="nested", make=_nested),
+]
 
 CONFIGS = {
     "lstm": lambda layers: layers.LSTM(3, "relu", unit_forget_bias=False, dropout=0.1, name="a"),

@@ -1,0 +1,128 @@
+"""Going on with training that was cut off."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kcompile.ir.errors import FormatError, SpecError
+from kcompile.training.callbacks.base import Callback, Logs, is_overridden
+from kcompile.utils.atomic import replacing
+
+_LATEST, _PREVIOUS = "latest.npz", "previous.npz"
+_COUNTERS = ("num_updates", "first_update", "num_passes", "num_outside")
+
+
+class BackupAndRestore(Callback):
+    """Saves the state of training, and goes on with it when `fit` is called again.
+
+    A run that goes on computes what the run that was cut off would have: weights, the optimizer's
+    state, the order of the rows and random numbers are those it would have had. A generator has to
+    begin anew for that. The logs of an epoch that was cut off are those of its remaining steps.
+
+    Args:
+        backup_dir: folder of the files, made where it is missing; for one run only.
+        save_freq: 'epoch', or a number of batches.
+        double_checkpoint: whether to keep the state before the last one as well.
+        delete_checkpoint: whether to delete the files when training ends.
+
+    Raises:
+        SpecError: `backup_dir` is empty, or there is no such `save_freq`.
+    """
+
+    def __init__(
+        self,
+        backup_dir: str | os.PathLike[str],
+        save_freq: str | int = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
+    ) -> None:
+        super().__init__()
+        if not os.fspath(backup_dir):
+            raise SpecError("backup_dir is empty", where="BackupAndRestore")
+        if save_freq != "epoch" and (not isinstance(save_freq, int) or save_freq < 1):
+            raise SpecError(
+                f"save_freq must be 'epoch' or a number of batches, got {save_freq!r}",
+                where="BackupAndRestore",
+            )
+        self.backup_dir = os.fspath(backup_dir)
+        self.save_freq = save_freq
+        self.double_checkpoint = double_checkpoint
+        self.delete_checkpoint = delete_checkpoint
+        self._epoch = 0
+        self._unsaved = 0  # batches
+        self._last_step = 0
+
+    def looks_at_batches(self, kind: str) -> bool:
+        if kind != "train":
+            return super().looks_at_batches(kind)
+        others = ("on_train_batch_begin", "on_batch_begin", "on_batch_end")
+        return self.save_freq != "epoch" or any(is_overridden(self, hook) for hook in others)
+
+    def on_train_begin(self, logs: Logs = None) -> None:
+        self._unsaved = self._last_step = 0
+        path = Path(self.backup_dir, _LATEST)
+        if path.exists():
+            self._restore(path)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self._epoch = epoch
+        self._last_step = 0
+
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
+        if self.save_freq == "epoch":
+            return
+        self._unsaved += batch + 1 - self._last_step
+        self._last_step = batch + 1
+        if self._unsaved >= int(self.save_freq):
+            self._unsaved = 0
+            self._save(self._epoch, self.model.trainer.running.passes.step)
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        if self.save_freq == "epoch":
+            self._save(epoch + 1, 0)
+
+    def on_train_end(self, logs: Logs = None) -> None:
+        if self.delete_checkpoint:
+            shutil.rmtree(self.backup_dir, ignore_errors=True)
+
+    def _save(self, epoch: int, step: int) -> None:
+        trainer = self.model.trainer
+        counters = {name: getattr(trainer.progress, name) for name in _COUNTERS}
+        state = {
+            **counters,
+            "epoch": epoch,
+            "step": step,
+            "position": trainer.running.passes.position,
+            "seed": trainer.seed(),
+        }
+        path = Path(self.backup_dir, _LATEST)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if self.double_checkpoint and path.exists():
+            shutil.copyfile(path, path.with_name(_PREVIOUS))
+        with replacing(path) as part:
+            np.savez(part, state=np.array(json.dumps(state)), **trainer.running.snapshot())
+
+    def _restore(self, path: Path) -> None:
+        trainer = self.model.trainer
+        with np.load(path, allow_pickle=False) as file:
+            arrays: dict[str, Any] = {name: file[name] for name in file.files}
+        expected = trainer.running.snapshot()
+        found = {name: array for name, array in arrays.items() if name != "state"}
+        if {n: a.shape for n, a in found.items()} != {n: a.shape for n, a in expected.items()}:
+            raise FormatError(
+                "the backup is of another model or optimizer",
+                where=str(path),
+                hint="Give each run a folder of its own, or delete this one",
+            )
+        state = json.loads(str(arrays["state"]))
+        for name in _COUNTERS:
+            setattr(trainer.progress, name, state[name])
+        trainer.set_seed(state["seed"])
+        trainer.running.restore(found)
+        trainer.running.passes.resume(state["epoch"], state["step"], state["position"])

@@ -1,0 +1,35 @@
+"""Callbacks that Keras has and that are not there yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kcompile.training.callbacks.base import Callback
+
+
+class OrbaxCheckpoint(Callback):
+    """Not there yet: it would save checkpoints in Orbax's format.
+
+    Raises:
+        NotImplementedError: always.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError(
+            "OrbaxCheckpoint is not there yet: ModelCheckpoint saves weights, and BackupAndRestore"
+            " saves what is needed to go on"
+        )
+
+
+class SwapEMAWeights(Callback):
+    """Not there yet: it would evaluate with the moving averages of the weights.
+
+    Raises:
+        NotImplementedError: always.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError(
+            "SwapEMAWeights is not there yet: with use_ema=True the averages become the weights"
+            " after fit, or every ema_overwrite_frequency updates"
+        )

@@ -1,0 +1,244 @@
+"""Training, evaluation and prediction by a model's own steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from kcompile.ir.errors import NonFiniteLossError, TrainingError
+from kcompile.ops.structure import leaves
+from kcompile.training.loops import OUTSIDE_TRAINING, Logs, Passes, Progress, require_steps
+from kcompile.training.optimizers import Optimizer
+from kcompile.training.weights import BorrowedWeights, on_device
+
+
+def optimizers_of(model: Any) -> list[Optimizer]:
+    """The optimizers whose variables a model's own `train_step` gets, in this order.
+
+    They are those that the model keeps in attributes, in the order in which these were set. A model
+    that keeps none has the one that `compile` was given.
+
+    Raises:
+        TrainingError: one of several is not built.
+    """
+    kept = [leaf for leaf in leaves(list(vars(model).values())) if isinstance(leaf, Optimizer)]
+    found = list(dict.fromkeys(kept))
+    if not found:
+        model.optimizer.build(model.trainable_variables)
+        return [model.optimizer]
+    for optimizer in found:
+        if not optimizer.built:
+            raise TrainingError(
+                f"optimizer '{optimizer.name}' is not built",
+                where=f"model '{model.name}'",
+                hint="Call its build with the weights that it is for",
+            )
+    return found
+
+
+class OwnTraining:
+    """Training by `train_step`.
+
+    Args:
+        model: whose step it is.
+        step: it, compiled.
+        source: gives batches.
+        progress: is moved on.
+        steps_per_epoch: None for a pass over the data.
+        seed: of the random numbers.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        step: Callable[..., Any],
+        source: Any,
+        progress: Progress,
+        steps_per_epoch: int | None,
+        seed: int,
+    ) -> None:
+        self._model = model
+        self._step = step
+        self._progress = progress
+        self._seed = seed
+        self._optimizers = optimizers_of(model)
+        self._source = source
+        self.passes = Passes(source, progress, steps_per_epoch)
+        named = model.named_weights()
+        names = {variable: name for name, variable in named.items()}
+        self.weights = BorrowedWeights(named)
+        self._trained = [names[v] for v in model.trainable_variables]
+        self._others = [names[v] for v in model.non_trainable_variables]
+        self._slots = _borrowed(v for o in self._optimizers for v in o.variables)
+        self._metrics = _borrowed(model.metrics_variables)
+
+    def run_epoch(self, epoch: int, callbacks: Any, should_stop: Callable[[], bool]) -> Logs:
+        """Train for one epoch.
+
+        Raises:
+            NonFiniteLossError: the loss is NaN or infinite.
+        """
+        self._metrics.arrays = _initial(self._model)
+        each = callbacks.looks_at_batches("train")
+        logs: Logs = {}
+        number = 0
+        for number, batch in enumerate(self.passes.epoch(), 1):
+            callbacks.on_train_batch_begin(number - 1)
+            logs = self._advance(batch)
+            if each:
+                logs = read_logs(logs, epoch, number - 1)
+            callbacks.on_train_batch_end(number - 1, logs if each else {})
+            if should_stop():
+                break
+        return read_logs(logs, epoch, number - 1)
+
+    def _advance(self, batch: Any) -> Logs:
+        for optimizer in self._optimizers:
+            optimizer.refresh_rate()
+        arrays = self.weights.arrays
+        for borrowed in (self.weights, self._slots, self._metrics):
+            borrowed.arrays.update(borrowed.assigned())
+        state = (
+            [arrays[name] for name in self._trained],
+            [arrays[name] for name in self._others],
+            list(self._slots.arrays.values()),
+            list(self._metrics.arrays.values()),
+        )
+        logs, after = self._step(state, batch, self._seed, self._progress.num_updates)
+        self._progress.num_updates += 1
+        trained, others, slots, measured = after
+        arrays.update(zip(self._trained, trained, strict=True))
+        arrays.update(zip(self._others, others, strict=True))
+        self._slots.arrays.update(zip(self._slots.arrays, slots, strict=True))
+        self._metrics.arrays.update(zip(self._metrics.arrays, measured, strict=True))
+        return dict(logs)
+
+    def set_seed(self, seed: int) -> None:
+        """Let orders of rows and random numbers be those of another seed."""
+        self._seed = seed
+        self._source.set_seed(seed)
+
+    def snapshot(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Copies of the weights and the optimizers' variables, by name."""
+        for borrowed in (self.weights, self._slots):
+            borrowed.arrays.update(borrowed.assigned())
+        groups = (("weights/", self.weights.arrays), ("slots/", self._slots.arrays))
+        return {
+            f"{prefix}{name}": np.array(array)
+            for prefix, arrays in groups
+            for name, array in arrays.items()
+        }
+
+    def restore(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Go on with what `snapshot` gave."""
+        for prefix, borrowed in (("weights/", self.weights), ("slots/", self._slots)):
+            kept = {name: arrays[f"{prefix}{name}"] for name in borrowed.arrays}
+            borrowed.arrays.update(on_device(kept))
+
+    def finish(self) -> None:
+        """Give back what was borrowed."""
+        for borrowed in (self.weights, self._slots, self._metrics):
+            borrowed.give_back()
+
+
+class OwnEvaluation:
+    """Evaluation by `test_step`.
+
+    Args:
+        model, step, source, progress, seed: as for `OwnTraining`.
+    """
+
+    def __init__(
+        self, model: Any, step: Callable[..., Any], source: Any, progress: Progress, seed: int
+    ) -> None:
+        self._model = model
+        self._step = step
+        self._progress = progress
+        self._seed = seed + OUTSIDE_TRAINING
+        self.source = source
+
+    def run(
+        self, weights: Mapping[str, Any], callbacks: Any, epoch: int | None = None
+    ) -> tuple[Logs, Mapping[str, Any]]:
+        """The logs, and the states afterwards; see `loops.Evaluation`."""
+        names = {variable: name for name, variable in self._model.named_weights().items()}
+        others = [names[v] for v in self._model.non_trainable_variables]
+        state: Any = (
+            [weights[names[v]] for v in self._model.trainable_variables],
+            [weights[name] for name in others],
+            list(_initial(self._model).values()),
+        )
+        each = callbacks.looks_at_batches("test")
+        self.source.start_pass(0)
+        callbacks.on_test_begin()
+        logs: Logs = {}
+        number = 0
+        while (batch := self.source.next(None)) is not None:
+            callbacks.on_test_batch_begin(number)
+            logs, state = self._step(state, batch, self._seed, self._progress.num_outside)
+            self._progress.num_outside += 1
+            if each:
+                logs = read_logs(logs, epoch, number)
+            callbacks.on_test_batch_end(number, logs if each else {})
+            number += 1
+        require_steps(number, epoch)
+        self.source.end_pass()
+        logs = read_logs(logs, epoch, number - 1)
+        callbacks.on_test_end(logs)
+        return logs, dict(zip(others, state[1], strict=True))
+
+
+def read_logs(logs: Logs, epoch: int | None, step: int) -> Logs:
+    """The logs as numbers and arrays; waits for the device.
+
+    Raises:
+        NonFiniteLossError: the loss is NaN or infinite.
+    """
+    read: Logs = {}
+    for name, value in logs.items():
+        array = np.asarray(value)
+        read[name] = array.item() if array.ndim == 0 else array
+    loss = read.get("loss", 0.0)
+    if isinstance(loss, float) and not math.isfinite(loss):
+        raise NonFiniteLossError(
+            "the loss that the model's own step returns is NaN or infinite",
+            epoch=epoch,
+            step=step,
+            hint="Lower the learning rate, clip gradients, or look for a log or division of 0",
+        )
+    return read
+
+
+def _borrowed(variables: Iterable[Any]) -> BorrowedWeights:
+    return BorrowedWeights({str(number): v for number, v in enumerate(variables)})
+
+
+def _initial(model: Any) -> dict[str, Any]:
+    """The values of the metrics before the first batch, by their place."""
+    arrays = [array for metric in model.metrics for array in metric.stateless_reset_state()]
+    return {str(number): np.asarray(array) for number, array in enumerate(arrays)}
+
+
+def checked_step(step: Callable[[Any, Any], Any], where: str) -> Callable[[Any, Any], Any]:
+    """The step, with a check of the state that it returns; it runs while the step is traced.
+
+    Raises:
+        TrainingError: the state has other numbers or shapes of arrays than the one given.
+    """
+
+    def checked(state: Any, data: Any) -> Any:
+        logs, after = step(state, data)
+        got, wanted = ([[np.shape(x) for x in part] for part in parts] for parts in (after, state))
+        if got != wanted:
+            raise TrainingError(
+                f"the state returned has lists of {[len(part) for part in got]} arrays, of the"
+                f" shapes {got}; the state given has {[len(part) for part in wanted]}, {wanted}",
+                where=where,
+                hint="Return (logs, state) with a state in the form of the one given",
+            )
+        return logs, tuple(list(part) for part in after)
+
+    return checked

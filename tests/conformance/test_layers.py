@@ -1,0 +1,67 @@
+"""Every layer against Keras and in every runtime: see `checks` for what holds for each case."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kcompile.layers import LAYERS, InputLayer, Layer, Wrapper
+from tests.conformance import checks
+from tests.conformance.case import Case
+from tests.conformance.tables import CASES
+
+
+def parameters(*, but: Any = lambda case: False) -> Any:
+    chosen = [case for case in CASES if not but(case)]
+    return pytest.mark.parametrize(
+        "case",
+        [
+            pytest.param(case, id=str(case), marks=() if case.quick else pytest.mark.slow)
+            for case in chosen
+        ],
+    )
+
+
+@parameters()
+def test_outputs_and_gradients_equal_keras(case: Case) -> None:
+    checks.outputs_and_gradients(case)
+
+
+def has_nothing_to_train(case: Case) -> bool:
+    """Keras draws other random numbers; and without `build` a layer has no weights."""
+    plain = case.make is None and LAYERS[case.layer].build is Layer.build
+    return plain or case.is_random
+
+
+@parameters(but=has_nothing_to_train)
+def test_three_training_steps_equal_keras(case: Case) -> None:
+    checks.three_training_steps(case)
+
+
+@parameters()
+def test_the_exported_file_equals_keras(case: Case) -> None:
+    checks.exported_file(case)
+
+
+def once_for_each_config() -> Any:
+    """A predicate that is true of a case with a config that was there before."""
+    seen: set[str] = set()
+
+    def is_known(case: Case) -> bool:
+        key = f"{case.layer} {case.config}"
+        known = case.make is not None or key in seen
+        seen.add(key)
+        return known
+
+    return is_known
+
+
+@parameters(but=once_for_each_config())
+def test_configs_go_both_ways(case: Case) -> None:
+    checks.configs(case)
+
+
+def test_every_layer_has_a_case() -> None:
+    shown = {LAYERS[case.layer] for case in CASES}
+    assert set(LAYERS.values()) - shown == {InputLayer, Wrapper}

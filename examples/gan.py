@@ -73,7 +73,7 @@ class GAN(kcompile.Model):
     def train_step(self, state, data):
         """First the discriminator learns from the batch, then the generator from the new one."""
         trained, others, slots, metrics = state
-        real, noise = data
+        noise, real = data
         cut, kept = len(self.generator.trainable_variables), len(self.generator_optimizer.variables)
         statistics = len(self.generator.non_trainable_variables)
         by_generator, by_discriminator = trained[:cut], trained[cut:]
@@ -112,7 +112,7 @@ gan = GAN()
 gan.compile()
 for _ in range(6):
     noise = rng.normal(size=(len(images), LATENT)).astype("float32")
-    gan.fit(images, noise, batch_size=64, epochs=10, verbose=2)
+    gan.fit(noise, images, batch_size=64, epochs=10, verbose=2)
 
 # A classifier of real digits is surer of what looks like a digit than of noise.
 judge = LogisticRegression(max_iter=2000).fit(images.reshape(-1, 64), digits.target)

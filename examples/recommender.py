@@ -21,7 +21,7 @@ library = Path(ast.__file__).parent
 def imports(path):
     """Top-level names of the modules that a file imports."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -30,7 +30,7 @@ def imports(path):
 
 
 paths = sorted([*library.glob("*.py"), *library.glob("*/*.py")])
-paths = [path for path in paths if path.parts[-2] not in ("site-packages", "lib2to3", "idlelib")]
+paths = [path for path in paths if path.parts[-2] not in ("site-packages", "lib2to3")]
 by_file = [imports(path) for path in paths]
 counts = Counter(name for names in by_file for name in names)
 modules = sorted(name for name, count in counts.items() if count >= 4)
@@ -47,22 +47,19 @@ known[np.arange(len(seen)), held_out] = False
 
 
 def examples(negatives_per_positive=4):
-    """Pairs of a file and a module; as many times more that do not occur, drawn anew."""
+    """Every import that is known, and as many times more pairs of a file and any module."""
     files, targets = np.nonzero(known)
-    other_files = np.repeat(files, negatives_per_positive)
-    drawn = rng.integers(0, len(modules), len(other_files))
-    free = ~known[other_files, drawn]
-    x = {
-        "file": np.concatenate([files, other_files[free]]).astype("int32"),
-        "module": np.concatenate([targets, drawn[free]]).astype("int32"),
-    }
-    return x, (np.arange(len(x["file"])) < len(files)).astype("float32")
+    drawn = rng.integers(0, len(modules), len(files) * negatives_per_positive)
+    files = np.concatenate([files, np.repeat(files, negatives_per_positive)])
+    targets = np.concatenate([targets, drawn])
+    x = {"file": files.astype("int32"), "module": targets.astype("int32")}
+    return x, known[files, targets].astype("float32")
 
 
 kcompile.utils.set_random_seed(0)
 file = layers.Input((), dtype="int32", name="file")
 module = layers.Input((), dtype="int32", name="module")
-regularizer = kcompile.regularizers.L2(1e-5)
+regularizer = kcompile.regularizers.L2(1e-4)
 of_file = layers.Embedding(len(seen), 16, embeddings_regularizer=regularizer)(file)
 of_module = layers.Embedding(len(modules), 16, embeddings_regularizer=regularizer)(module)
 popularity = layers.Flatten()(layers.Embedding(len(modules), 1)(module))

@@ -50,7 +50,7 @@ model.compile(
     kcompile.optimizers.Adam(3e-3),
     kcompile.losses.SparseCategoricalCrossentropy(from_logits=True),
 )
-model.fit(train[:, :-1], train[:, 1:], batch_size=32, epochs=4, verbose=2)
+model.fit(train[:, :-1], train[:, 1:], batch_size=32, epochs=3, verbose=2)
 
 loss = model.evaluate(test[:, :-1], test[:, 1:], verbose=0)
 # What one knows who looks at one character only: counts of pairs, each plus one.

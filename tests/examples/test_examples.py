@@ -83,3 +83,15 @@ def test_readme_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     exec("import jax\n" + "\n".join(blocks), names)
     assert names["probabilities"].shape == (297, 10)
     assert names["model"].evaluate(names["x"][1500:], names["y"][1500:], verbose=0)[1] > 0.9
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["autoencoder", "gan", "recommender", "tagging", "text_classifier", "transformer"],
+)
+def test_example_trains_exports_and_checks_itself(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The scripts assert what they promise: better than a plain method, the same in the file."""
+    runpy.run_path(str(EXAMPLES / f"{name}.py"))
+    assert "held-out" in (told := capsys.readouterr().out) or "made in onnxruntime" in told

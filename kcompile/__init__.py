@@ -32,6 +32,7 @@ __version__ = "0.1.0"
 _MODULES = (
     "activations",
     "callbacks",
+    "config",
     "constraints",
     "datasets",
     "dtype_policies",
@@ -45,6 +46,8 @@ _MODULES = (
     "optimizers",
     "random",
     "regularizers",
+    "saving",
+    "tree",
     "utils",
     "wrappers",
 )
@@ -54,7 +57,16 @@ _NAMES = {
     "compile": "kcompile.compiler",
     "Input": "kcompile.layers",
     "DTypePolicy": "kcompile.dtype_policies",
+    "FloatDTypePolicy": "kcompile.dtype_policies",
+    "Initializer": "kcompile.initializers",
+    "InputSpec": "kcompile.layers",
+    "KerasTensor": "kcompile.ops.tensor",
     "Layer": "kcompile.layers",
+    "Loss": "kcompile.losses",
+    "Metric": "kcompile.metrics",
+    "Optimizer": "kcompile.optimizers",
+    "Regularizer": "kcompile.regularizers",
+    "Variable": "kcompile.ops",
     "Model": "kcompile.models",
     "Sequential": "kcompile.models",
 }

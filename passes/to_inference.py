@@ -7,7 +7,14 @@ from dataclasses import dataclass
 
 from kcompile.ir.errors import SpecError
 from kcompile.ir.graph import Graph, Node, Update, Value
-from kcompile.ir.ops import BatchNorm, BatchNormTraining, Dropout, RandomUniform, StopGradient
+from kcompile.ir.ops import (
+    BatchNorm,
+    BatchNormTraining,
+    CustomGradient,
+    Dropout,
+    RandomUniform,
+    StopGradient,
+)
 from kcompile.passes.journal import record_change
 from kcompile.passes.prune_sub_graphs import rewrite_sub_graphs
 from kcompile.passes.rebuild import Operands, Rebuild, rebuild
@@ -61,9 +68,23 @@ def to_inference(graph: Graph) -> Graph:
                 # Whoever else reads the batch's statistics still gets them.
                 forced = BatchNormTraining(axis, epsilon, forced=True)
                 return (y, *new.keep(node, operands, forced)[1:])
+            case CustomGradient(body=body):
+                record_change("inline_custom_gradient")
+                return _inline(body, node, operands, new)
         return rewrite_sub_graphs(node, operands, new, to_inference)
 
     return rebuild(graph, transform, keep_updates=False)
+
+
+def _inline(body: Graph, node: Node, operands: Operands, new: Rebuild) -> tuple[Value, ...]:
+    """The results of a sub-graph, whose nodes come to stand in the graph itself."""
+    values = {entry.name: x for entry, x in zip(body.inputs, operands, strict=True)}
+    for inner in to_inference(body).nodes:
+        given = (None if value is None else values[value.name] for value in inner.inputs)
+        results = new.emit(inner.op, *given, source=node.source)
+        values.update(zip((value.name for value in inner.outputs), results, strict=True))
+    made = [values[output.value.name] for output in body.outputs]
+    return tuple(value for value in made if value is not None)
 
 
 def _find_statistics(graph: Graph) -> dict[str, _MovingStatistics]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.ir.types import DType
+from kcompile.ops.missing import missing
 
 _MIXED = {"mixed_float16": DType.FLOAT16, "mixed_bfloat16": DType.BFLOAT16}
 _QUANTIZED = ("int8", "int4", "float8", "gptq", "awq")
@@ -143,7 +144,24 @@ def deserialize(
     return table[name](**arguments)
 
 
+_NOT_QUANTIZED = "layers do not compute with quantized weights"
+AWQDTypePolicy = missing("dtype_policies.AWQDTypePolicy", _NOT_QUANTIZED)
+GPTQDTypePolicy = missing("dtype_policies.GPTQDTypePolicy", _NOT_QUANTIZED)
+Int4DTypePolicy = missing("dtype_policies.Int4DTypePolicy", _NOT_QUANTIZED)
+QuantizedDTypePolicy = missing("dtype_policies.QuantizedDTypePolicy", _NOT_QUANTIZED)
+QuantizedFloat8DTypePolicy = missing("dtype_policies.QuantizedFloat8DTypePolicy", _NOT_QUANTIZED)
+DTypePolicyMap = missing(
+    "dtype_policies.DTypePolicyMap",
+    "policies by layer paths are not there; give each layer its own",
+)
+
 __all__ = [
+    "AWQDTypePolicy",
+    "DTypePolicyMap",
+    "GPTQDTypePolicy",
+    "Int4DTypePolicy",
+    "QuantizedDTypePolicy",
+    "QuantizedFloat8DTypePolicy",
     "DTypePolicy",
     "FloatDTypePolicy",
     "deserialize",

@@ -11,7 +11,7 @@ from kcompile.formats.json_text import MAX_CHARACTERS, parse_json, require_shall
 from kcompile.formats.place import Place
 from kcompile.formats.reading import read_model
 from kcompile.formats.writing import model_config
-from kcompile.ir.errors import FormatError
+from kcompile.ir.errors import FormatError, SpecError
 from kcompile.models import Model
 
 
@@ -25,7 +25,13 @@ def to_json(model: Model, **options: Any) -> str:
     Raises:
         SpecError: a part of the model has no form in a file.
     """
-    return json.dumps(model_config(model), **{"allow_nan": False, **options})
+    config = model_config(model)
+    try:
+        return json.dumps(config, **{"allow_nan": False, **options})
+    except ValueError as error:
+        raise SpecError(
+            f"JSON has no form for a number in it: {error}", where=f"model '{model.name}'"
+        ) from error
 
 
 def from_json(text: str | Mapping[str, Any], *, where: str = "model.json") -> Model:

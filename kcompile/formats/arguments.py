@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from kcompile import initializers, regularizers
+from kcompile import constraints, initializers, regularizers
 from kcompile.formats.place import (
     Place,
     locating,
@@ -23,6 +23,7 @@ from kcompile.ops.configs import argument_names
 #: Objects in configs, by the end of their argument's name: what makes one, and its module.
 _OBJECTS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "_initializer": (initializers.get, "keras.initializers"),
+    "_constraint": (constraints.get, "keras.constraints"),
     "_regularizer": (regularizers.get, "keras.regularizers"),
 }
 _OBJECT_KEYS = ("module", "class_name", "config", "registered_name")

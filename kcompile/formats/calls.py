@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kcompile.formats.functions import call_function
 from kcompile.formats.place import (
     Place,
     locating,
@@ -114,13 +115,13 @@ def _read_calls(nodes: Any, place: Place) -> list[Call]:
         require_known_keys(node, ("args", "kwargs"), at)
         require_keys(node, ("args", "kwargs"), at)
         args = [
-            _decode(entry, (at / "args")[i])
+            decode(entry, (at / "args")[i])
             for i, entry in enumerate(require_list(node["args"], at / "args"))
         ]
         given = require_dict(node["kwargs"], at / "kwargs")
         # Keras writes the mask of every model's call; None stands for none.
         kwargs = {
-            key: _decode(value, at / "kwargs" / key)
+            key: decode(value, at / "kwargs" / key)
             for key, value in given.items()
             if not (key == "mask" and value is None)
         }
@@ -181,7 +182,7 @@ def _make(operations: dict[str, Any], name: str, call: Call) -> None:
     function, attributes = operation
     if function.function_name == "get_item" and isinstance(args[1], list):
         args[1] = tuple(args[1])
-    function(*args, **kwargs, **attributes)
+    call_function(function, args, kwargs, attributes)
 
 
 def _result(operations: dict[str, Any], reference: Reference, place: Place) -> KerasTensor:
@@ -250,14 +251,14 @@ def _map_histories(function: Callable[..., Any], value: Any, place: Place) -> An
     raise place.error(f"needs [layer, call, result], got {shorten(value)}")
 
 
-def _decode(value: Any, place: Place) -> Any:
+def decode(value: Any, place: Place) -> Any:
     """An argument of a call: JSON values stand for themselves, marked objects for something."""
     if isinstance(value, list):
-        return [_decode(entry, place[index]) for index, entry in enumerate(value)]
+        return [decode(entry, place[index]) for index, entry in enumerate(value)]
     if not isinstance(value, dict):
         return value
     if "class_name" not in value:
-        return {key: _decode(entry, place / key) for key, entry in value.items()}
+        return {key: decode(entry, place / key) for key, entry in value.items()}
     require_known_keys(value, ("class_name", "config"), place)
     config = require_dict(value.get("config"), place / "config")
     name = value["class_name"]
@@ -297,6 +298,7 @@ def _array(config: Config, place: Place) -> np.ndarray[Any, Any]:
 _DECODERS: dict[str, tuple[Callable[[Config, Place], Any], tuple[str, ...]]] = {
     "__keras_tensor__": (_tensor, ("shape", "dtype", "keras_history")),
     "__numpy__": (_array, ("value", "dtype")),
+    "__tensor__": (_array, ("value", "dtype")),
     "__slice__": (_slice, ("start", "stop", "step")),
     "__ellipsis__": (lambda config, place: Ellipsis, ()),
 }

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from kcompile.formats.arguments import check_layer_config, function_hints, require_type
-from kcompile.formats.calls import connect
-from kcompile.formats.functions import BY_CLASS, KerasFunction
+from kcompile.formats.calls import connect, decode
+from kcompile.formats.function_table import BY_CLASS, KerasFunction
 from kcompile.formats.place import (
     Place,
     locating,
@@ -46,6 +46,8 @@ _MODEL_MODULES = (
 #: Of an object: `build_config` follows from the inputs, `compile_config` belongs to training.
 _ENVELOPE = ("module", "class_name", "config", "registered_name", "build_config", "compile_config")
 _IN_FUNCTIONAL = (*_ENVELOPE, "name", "inbound_nodes")
+#: Keys of a layer's config under which other layers or models stand, alone or in a list.
+_INNER = ("layer", "backward_layer", "cell", "cells", "layers")
 
 
 def read_model(config: Any, place: Place) -> Model:
@@ -93,6 +95,11 @@ def _check_classes(entry: Config, place: Place) -> None:
         if _find(inner) is None:
             label = ".".join(map(str, (inner["module"], inner["class_name"])))
             unknown.append(f"{label} ({inner_place.of_layer.removeprefix(f'{place.file}: ')})")
+        if inner["class_name"] == "Lambda":
+            raise inner_place.error(
+                "a Lambda layer holds bytecode of Python, which is never run from a file",
+                hint="Make the model in code with a layer of your own, then load the weights",
+            )
     if unknown:
         raise place.error(
             f"{'these classes are' if len(unknown) > 1 else 'this class is'} not known:"
@@ -113,10 +120,27 @@ def _walk(entry: Config, place: Place) -> Iterator[tuple[Config, Place]]:
         require_dict(inner["config"], inner_place / "config")
         yield inner, inner_place
         if _is_model(_find(inner)):
-            layers = require_list(inner["config"].get("layers"), inner_place / "config.layers")
-            for index in reversed(range(len(layers))):
-                below = (inner_place / "config.layers")[index]
-                stack.append((require_dict(layers[index], below), below))
+            require_list(inner["config"].get("layers"), inner_place / "config.layers")
+        below = _objects_inside(inner["config"], inner_place / "config")
+        stack += [(require_dict(*pair), pair[1]) for pair in reversed(below)]
+
+
+def _objects_inside(config: Config, place: Place) -> list[tuple[Any, Place]]:
+    """What stands for layers and models in a config, with its places."""
+    found: list[tuple[Any, Place]] = []
+    for key, value in config.items():
+        if key in _INNER and isinstance(value, list):
+            found += [(entry, (place / key)[index]) for index, entry in enumerate(value)]
+        elif _is_inside(key, value):
+            found.append((value, place / key))
+    return found
+
+
+def _is_inside(key: str, value: Any) -> bool:
+    """Whether a value in a config stands for a layer or model; an activation may."""
+    if key.endswith("activation"):
+        return isinstance(value, dict) and value.get("module") == "keras.layers"
+    return key in _INNER and value is not None
 
 
 def _read(entry: Config, place: Place) -> Any:
@@ -140,8 +164,25 @@ def _read_name(config: Config, place: Place) -> str:
 
 def _read_layer(cls: type[Layer], config: Config, place: Place) -> Layer:
     check_layer_config(cls, config, place / "config")
+    config = _with_layers(config, place / "config")
     with locating({config["name"]: place}, place):
         return cls.from_config(config)
+
+
+def _with_layers(config: Config, place: Place) -> Config:
+    """The config with layers and models in place of what stands for them."""
+
+    def read(entry: Config, below: Place) -> Any:
+        require_known_keys(entry, _ENVELOPE, below)
+        return _read(entry, below)
+
+    made = dict(config)
+    for key, value in config.items():
+        if key in _INNER and isinstance(value, list):
+            made[key] = [read(entry, (place / key)[i]) for i, entry in enumerate(value)]
+        elif _is_inside(key, value):
+            made[key] = read(value, place / key)
+    return made
 
 
 def _read_function(
@@ -152,12 +193,12 @@ def _read_function(
     require_known_keys(config, known, place)
     require_keys(config, function.attributes, place)
     hints = function_hints(FUNCTIONS[function.name])
-    for key in function.attributes:
-        require_type(config[key], hints[key], place / key)
+    attributes = {key: decode(config[key], place / key) for key in function.attributes}
+    for key, value in attributes.items():
+        require_type(value, hints[key], place / key)
     for key, value in function.inert.items():
         if config.get(key, value) != value:
             raise (place / key).error(f"needs {value!r}, got {shorten(config[key])}")
-    attributes = {key: config[key] for key in function.attributes}
     return FunctionOperation(function.name, config["name"]), attributes
 
 

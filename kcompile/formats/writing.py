@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from kcompile import dtype_policies
-from kcompile.formats.functions import bound_arguments, keras_function
+from kcompile.formats.functions import keras_function, split_arguments
 from kcompile.ir.errors import SpecError
-from kcompile.layers import LAYERS, Layer
+from kcompile.layers import LAYERS, JaxLayer, Lambda, Layer
 from kcompile.layers.core import InputLayer
 from kcompile.models import Functional, Model, Sequential
 from kcompile.ops.dispatch import FunctionOperation
 from kcompile.ops.node import CallNode
 from kcompile.ops.structure import map_leaves
-from kcompile.ops.tensor import KerasTensor
+from kcompile.ops.tensor import KerasTensor, SymbolicTensor
+from kcompile.ops.variable import Variable
 
 Config = dict[str, Any]
 
@@ -88,13 +89,15 @@ def _operation(operation: Any) -> Config:
         function = keras_function(operation)
         attributes: Config = dict(function.inert)
         if operation.nodes and function.attributes:
-            arguments = bound_arguments(function, operation.nodes[0])
-            attributes |= {key: _plain(arguments[key]) for key in function.attributes}
+            _, arguments = split_arguments(function, operation.nodes[0])
+            attributes |= {key: _plain(value) for key, value in arguments.items()}
         config = {"name": operation.name, **attributes}
         envelope = _envelope(function.module, function.class_name, config)
         return {**envelope, "registered_name": function.class_name}
     return _layer(operation)
 
+
+_HOLD_FUNCTIONS = (JaxLayer, Lambda)
 
 #: Keras writes the name that a class is exported under; these have another of their own.
 _EXPORTED_NAMES = {"GroupedQueryAttention": "GroupQueryAttention"}
@@ -103,6 +106,12 @@ _EXPORTED_NAMES = {"GroupedQueryAttention": "GroupQueryAttention"}
 def _layer(layer: Layer) -> Config:
     cls = type(layer)
     where = f"layer '{layer.name}'"
+    if cls in _HOLD_FUNCTIONS:
+        raise SpecError(
+            f"{cls.__name__} holds a function of Python, which no file can hold",
+            where=where,
+            hint="Save the weights, and make the model in code before loading them",
+        )
     if LAYERS.get(cls.__name__) is not cls:
         raise SpecError(
             f"{cls.__name__} is a class of yours, and a file that needs it cannot be read back",
@@ -139,10 +148,7 @@ def _functional(model: Functional) -> Config:
     def call(node: CallNode) -> Config:
         args, kwargs = node.args, node.kwargs
         if isinstance(node.operation, FunctionOperation):
-            function = keras_function(node.operation)
-            bound = bound_arguments(function, node)
-            args = tuple(v for key, v in bound.items() if key not in function.attributes)
-            kwargs = {}
+            (args, kwargs), _ = split_arguments(keras_function(node.operation), node)
         return {"args": _mapped(argument, args), "kwargs": _mapped(argument, kwargs)}
 
     def result(tensor: KerasTensor) -> list[Any]:
@@ -189,7 +195,8 @@ def _plain(value: Any) -> Any:
         return {"class_name": "__slice__", "config": _mapped(_plain, bounds)}
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, np.ndarray):
-        config = {"value": value.tolist(), "dtype": value.dtype.name}
+    if hasattr(value, "__array__") and not isinstance(value, (SymbolicTensor, Variable)):
+        array = np.asarray(value)
+        config = {"value": array.tolist(), "dtype": array.dtype.name}
         return {"class_name": "__numpy__", "config": config}
     raise SpecError(f"a file cannot hold {value!r} as an argument of a call")

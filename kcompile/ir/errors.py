@@ -36,6 +36,10 @@ class ShapeError(SpecError):
     """Types or shapes that an op's type rule refuses."""
 
 
+class JaxCodeError(SpecError):
+    """JAX code that was given a symbolic tensor, which it cannot take."""
+
+
 class VerifyError(KCompileError):
     """A graph that breaks an invariant of the IR, or an executable unlike its graph."""
 

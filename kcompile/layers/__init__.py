@@ -75,7 +75,10 @@ from kcompile.layers.dot import Dot, dot
 from kcompile.layers.einsum import EinsumDense
 from kcompile.layers.embedding import Embedding, ReversibleEmbedding
 from kcompile.layers.encoding import CategoryEncoding
+from kcompile.layers.functions import Lambda
 from kcompile.layers.hashing import HashedCrossing, Hashing
+from kcompile.layers.input_spec import InputSpec
+from kcompile.layers.jax_layer import JaxLayer
 from kcompile.layers.lookup import IntegerLookup, StringLookup
 from kcompile.layers.masking import Masking
 from kcompile.layers.merging import (
@@ -145,12 +148,14 @@ from kcompile.layers.sample_normalization import (
     RMSNormalization,
     UnitNormalization,
 )
+from kcompile.layers.serialization import deserialize, serialize
 from kcompile.layers.spectral import MelSpectrogram, STFTSpectrogram
 from kcompile.layers.spectral_normalization import SpectralNormalization
 from kcompile.layers.standardization import Normalization
 from kcompile.layers.text_vectorization import TextVectorization
 from kcompile.layers.transposed import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from kcompile.layers.wrappers import Bidirectional, TimeDistributed, Wrapper
+from kcompile.ops.missing import missing
 
 Convolution1D, Convolution2D, Convolution3D = Conv1D, Conv2D, Conv3D
 Convolution1DTranspose = Conv1DTranspose
@@ -171,11 +176,22 @@ GlobalMaxPool1D, GlobalMaxPool2D, GlobalMaxPool3D = (
     GlobalMaxPooling3D,
 )
 
+_FRAMEWORK = "write it with kcompile's layers, or as a JAX function in layers.JaxLayer"
+FlaxLayer = missing(
+    "layers.FlaxLayer", "give module.apply and module.init to layers.JaxLayer, which needs no Flax"
+)
+TFSMLayer = missing("layers.TFSMLayer", f"TensorFlow is not installed; {_FRAMEWORK}")
+TorchModuleWrapper = missing(
+    "layers.TorchModuleWrapper", f"PyTorch's code does not run on XLA; {_FRAMEWORK}"
+)
+
+#: Layers that are Python code of the user's, which no file holds.
+_CODE = (Layer, Lambda, JaxLayer)
 #: The closed table in which class names of files are looked up.
 LAYERS: dict[str, type[Layer]] = {
     name: value
     for name, value in globals().items()
-    if isinstance(value, type) and issubclass(value, Layer) and value is not Layer
+    if isinstance(value, type) and issubclass(value, Layer) and value not in _CODE
 }
 
 __all__ = [
@@ -235,6 +251,7 @@ __all__ = [
     "EinsumDense",
     "Embedding",
     "Equalization",
+    "FlaxLayer",
     "Flatten",
     "GRU",
     "GRUCell",
@@ -259,10 +276,13 @@ __all__ = [
     "Identity",
     "Input",
     "InputLayer",
+    "InputSpec",
     "IntegerLookup",
+    "JaxLayer",
     "LAYERS",
     "LSTM",
     "LSTMCell",
+    "Lambda",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
@@ -329,8 +349,10 @@ __all__ = [
     "StackedRNNCells",
     "StringLookup",
     "Subtract",
+    "TFSMLayer",
     "TextVectorization",
     "TimeDistributed",
+    "TorchModuleWrapper",
     "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",
@@ -342,9 +364,11 @@ __all__ = [
     "add",
     "average",
     "concatenate",
+    "deserialize",
     "dot",
     "maximum",
     "minimum",
     "multiply",
+    "serialize",
     "subtract",
 ]

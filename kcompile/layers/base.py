@@ -4,53 +4,38 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
-
 import kcompile.ops as ops
-from kcompile import constraints, dtype_policies, initializers, regularizers
-from kcompile.ir.errors import KCompileError, ShapeError, SpecError
+from kcompile import dtype_policies, regularizers
+from kcompile.ir.errors import KCompileError, SpecError
 from kcompile.ir.ops import DimSize
-from kcompile.ir.types import DType
+from kcompile.layers import calling, masks
 from kcompile.layers import config as configs
-from kcompile.layers import masks
-from kcompile.ops import scopes, seeds
+from kcompile.layers.input_spec import check_inputs
+from kcompile.layers.stateless import StatelessCalls
+from kcompile.ops import scopes
 from kcompile.ops.configs import argument_names
 from kcompile.ops.dispatch import has_keras_tensor, record_call
 from kcompile.ops.naming import automatic_name
 from kcompile.ops.node import CallNode
-from kcompile.ops.structure import leaves, map_leaves
-from kcompile.ops.tensor import SymbolicTensor, TracedTensor
+from kcompile.ops.structure import leaves
+from kcompile.ops.tensor import TracedTensor
 from kcompile.ops.trace import (
-    Mode,
     Trace,
     current_trace,
     emit,
     infer_outputs,
     require_trace,
     run_eagerly,
-    unused_name,
 )
-from kcompile.ops.variable import Variable
 
 #: Arguments that give the shape of the first layer's input, here or under Keras 1 and 2.
 _INPUT_ARGUMENTS = ("input_shape", "input_dim", "batch_input_shape", "batch_size", "input_dtype")
 
-#: Attributes that hold no weights or layers of their own.
-_NOT_WALKED = (
-    "nodes",
-    "_example",
-    "_output_example",
-    "_trainer",
-    "_carried_states",
-    "_call_losses",
-)
 
-
-class Layer:
+class Layer(StatelessCalls):
     """A function of tensors, with weights.
 
     A subclass says what it computes in `call`, with `kcompile.ops`; what it needs beforehand it
@@ -105,180 +90,6 @@ class Layer:
         self._first_batch_shape = _first_batch_shape(first)
         self._first_dtype = first.get("input_dtype")
 
-    # Attributes: weights and layers are found wherever they are kept
-
-    @property
-    def _own_variables(self) -> list[Variable]:
-        return [leaf for leaf in self._attributes() if isinstance(leaf, Variable)]
-
-    @property
-    def _sublayers(self) -> list[Layer]:
-        """Layers kept in attributes, each once, in the order in which they were set."""
-        found = [leaf for leaf in self._attributes() if isinstance(leaf, Layer)]
-        return list(dict.fromkeys(found))
-
-    def _attributes(self) -> Iterator[Any]:
-        for key, value in vars(self).items():
-            if key not in _NOT_WALKED:
-                yield from leaves(value)
-
-    @property
-    def carried_variables(self) -> list[Variable]:
-        """What the layer itself keeps from call to call that is no weight: files do not hold it."""
-        return []
-
-    def all_carried_variables(self) -> Iterator[Variable]:
-        """Those of this layer, and of the layers inside."""
-        yield from self.carried_variables
-        for layer in self._sublayers:
-            yield from layer.all_carried_variables()
-
-    def named_variables(self, prefix: str = "") -> Iterator[tuple[str, Variable]]:
-        """Own weights, then those of the layers inside, each by its path: `block/dense/kernel`."""
-        own = self._own_variables
-        for variable in [v for v in own if v.trainable] + [v for v in own if not v.trainable]:
-            yield f"{prefix}{self.name}/{variable.name}", variable
-        for layer in self._sublayers:
-            yield from layer.named_variables(f"{prefix}{self.name}/")
-
-    @property
-    def weights(self) -> list[Variable]:
-        """Every weight once: for each layer the trainable ones first."""
-        return list(dict.fromkeys(variable for _, variable in self.named_variables()))
-
-    @property
-    def variables(self) -> list[Variable]:
-        return self.weights
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        return [variable for variable in self.weights if variable.trainable]
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        return [variable for variable in self.weights if not variable.trainable]
-
-    trainable_variables = trainable_weights
-    non_trainable_variables = non_trainable_weights
-
-    @property
-    def trainable(self) -> bool:
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        for variable in self._own_variables:
-            variable.trainable = bool(value) and variable.is_trainable_when_unfrozen
-        for layer in self._sublayers:
-            layer.trainable = value
-
-    @property
-    def dtype(self) -> str:
-        return self.dtype_policy.variable_dtype
-
-    variable_dtype = dtype
-
-    @property
-    def compute_dtype(self) -> str:
-        return self.dtype_policy.compute_dtype
-
-    @property
-    def dtype_policy(self) -> dtype_policies.DTypePolicy:
-        """What the layer computes in and keeps weights in; weights there are keep their type."""
-        return self._dtype_policy
-
-    @dtype_policy.setter
-    def dtype_policy(self, value: Any) -> None:
-        self._dtype_policy = dtype_policies.get(value)
-
-    def count_params(self) -> int:
-        """The number of elements in all weights."""
-        return sum(int(np.prod(variable.shape)) for variable in self.weights)
-
-    def get_weights(self) -> list[np.ndarray[Any, Any]]:
-        """The weights as arrays, in the order of `weights`."""
-        return [variable.numpy() for variable in self.weights]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Set the weights, in the order of `weights`; nothing changes if one does not fit.
-
-        Raises:
-            SpecError: their number, or a shape, is not the layer's.
-        """
-        variables = self.weights
-        where = f"layer '{self.name}'"
-        if len(weights) != len(variables):
-            raise SpecError(
-                f"has {len(variables)} weights, got {len(weights)}",
-                where=where,
-                hint="Build the layer first if it has none yet" if not variables else None,
-            )
-        for variable, value in zip(variables, weights, strict=True):
-            if np.shape(value) != variable.shape:
-                raise SpecError(
-                    f"weight '{variable.path}' is {variable.type}, got shape {np.shape(value)}",
-                    where=where,
-                )
-        for variable, value in zip(variables, weights, strict=True):
-            variable.assign(value)
-
-    def add_weight(
-        self,
-        shape: Sequence[int] = (),
-        initializer: Any = None,
-        dtype: Any = None,
-        trainable: bool = True,
-        autocast: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
-        name: str | None = None,
-    ) -> Variable:
-        """A new weight; keep it in an attribute.
-
-        Args:
-            shape: sizes, all numbers.
-            initializer: name, config or instance; `glorot_uniform` for floats, `zeros` otherwise.
-            dtype: element type; the layer's by default.
-            trainable: whether it is trained.
-            autocast: whether layers read it in the type that they compute in.
-            regularizer: adds to the loss.
-            constraint: gives the value after each update in training.
-            name: last part of its path.
-
-        Raises:
-            ShapeError: a size is not a number.
-        """
-        where = f"layer '{self.name}'"
-        name = name or unused_name("variable", {v.name for v in self._own_variables})
-        if any(not isinstance(size, (int, np.integer)) or size < 0 for size in shape):
-            raise ShapeError(
-                f"the weight '{name}' needs sizes that are numbers, got {tuple(shape)}",
-                where=where,
-                hint="Give the input a fixed size on the axes that weights depend on",
-            )
-        sizes = tuple(int(size) for size in shape)
-        element = DType.of(dtype) if dtype is not None else self.dtype_policy.storage
-        default = "glorot_uniform" if element.is_floating else "zeros"
-        initial = initializers.get(default if initializer is None else initializer)
-        assert initial is not None  # None is only what None gives
-        seed = seeds.next_seed()
-
-        def make(stream: np.random.Generator | None = None) -> Any:
-            source = stream or seeds.stream(seed)
-            return initializers.initial_value(initial, sizes, element.keras_name, rng=source)
-
-        variable = Variable(make, sizes, element, name, trainable and self._trainable, make)
-        variable.is_trainable_when_unfrozen = trainable
-        variable.autocast = autocast
-        variable.regularizer = regularizers.get(regularizer)
-        variable.constraint = constraints.get(constraint)
-        trace = current_trace()
-        scope = trace.builder.source if trace is not None else ""
-        path = scope if scope.split("/")[-1] == self.name else self.name
-        variable.path = f"{path}/{name}"
-        return variable
-
     # Calling
 
     def build(self, input_shape: Any) -> None:
@@ -296,47 +107,11 @@ class Layer:
         if current_trace() is not None:
             return self._call_traced(*args, **kwargs)
         training = bool(kwargs.get("training") or False)
-        args = tuple(_numbers_as_array(argument) for argument in args)
+        args = tuple(calling.numbers_as_array(argument) for argument in args)
         with scopes.gathered_losses() as losses:
             result = run_eagerly(self.name, self._call_traced, args, kwargs, training=training)
         self._call_losses = losses
         return result
-
-    def stateless_call(
-        self,
-        trainable_variables: Sequence[Any],
-        non_trainable_variables: Sequence[Any],
-        *args: Any,
-        return_losses: bool = False,
-        **kwargs: Any,
-    ) -> Any:
-        """The call as a pure function of arrays, which JAX may trace.
-
-        Args:
-            trainable_variables, non_trainable_variables: values in the order of the properties of
-                these names.
-            return_losses: whether to return what `add_loss` added and regularizers as well.
-
-        Returns:
-            The outputs and the new values of `non_trainable_variables`; then the losses.
-
-        Raises:
-            SpecError: there are more or fewer values than variables.
-        """
-        where = f"layer '{self.name}': stateless_call"
-        values = {
-            **stateless_values(self.trainable_variables, trainable_variables, where),
-            **stateless_values(self.non_trainable_variables, non_trainable_variables, where),
-        }
-        before = self._call_losses
-        try:
-            with scopes.stateless(values) as after:
-                outputs = self(*args, **kwargs)
-                losses = self.losses if return_losses else []
-        finally:
-            self._call_losses = before
-        states = [after[variable] for variable in self.non_trainable_variables]
-        return (outputs, states, losses) if return_losses else (outputs, states)
 
     @property
     def losses(self) -> list[Any]:
@@ -359,7 +134,7 @@ class Layer:
     def _call_traced(self, *args: Any, **kwargs: Any) -> Any:
         trace = current_trace()
         assert trace is not None
-        args = tuple(map_leaves(_as_tensor, argument) for argument in args)
+        args = tuple(calling.as_tensors(argument) for argument in args)
         with trace.builder.scope(self.name):
             try:
                 return self._call_in_scope(trace, args, kwargs)
@@ -369,10 +144,11 @@ class Layer:
                 raise
 
     def _call_in_scope(self, trace: Trace, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if args:
+            check_inputs(getattr(self, "input_spec", None), args[0])
         self._ensure_built(args, kwargs)
-        if self.autocast:
-            args, kwargs = map_leaves(self._autocast, args), map_leaves(self._autocast, kwargs)
-        mode = _mode(trace, kwargs.get("training"))
+        args, kwargs = self.autocast_inputs(args), self.autocast_inputs(kwargs)
+        mode = calling.mode_of(trace, kwargs.get("training"))
         if "training" in kwargs or self._takes_training:
             kwargs = {**kwargs, "training": mode.training}
         if not self._takes_training:
@@ -422,33 +198,16 @@ class Layer:
     def _takes_training(self) -> bool:
         return "training" in self._call_parameters
 
-    def _autocast(self, leaf: Any) -> Any:
-        if isinstance(leaf, TracedTensor) and leaf.type.dtype.is_floating:
-            kept = leaf.trace.convert(leaf, self.dtype_policy.computation)
-            return masks.with_mask(kept, leaf.mask)
-        return leaf
-
-    def computing(self, trace: Trace) -> AbstractContextManager[None]:
-        """Inside, floating-point weights are read in the type that the layer computes in.
-
-        A layer that casts no inputs leaves that to its inner layers.
-        """
-        policy = self.dtype_policy
-        mixed = policy.computation is not policy.storage
-        casts = self.autocast and policy.computation.is_floating
-        nested = trace.autocast is not None
-        return trace.autocasting(policy.computation if casts and (nested or mixed) else None)
-
     def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.built:
             return
-        shapes = [map_leaves(_shape_of, argument) for argument in args]
+        shapes = [calling.shapes_of(argument) for argument in args]
         wanted = [
             name for name in inspect.signature(self.build).parameters if name.endswith("_shape")
         ]
         if len(wanted) > 1:
             bound = inspect.signature(self.call).bind(*args, **kwargs).arguments
-            named = {f"{key}_shape": map_leaves(_shape_of, value) for key, value in bound.items()}
+            named = {f"{key}_shape": calling.shapes_of(value) for key, value in bound.items()}
             self.build(**{name: named[name] for name in wanted if name in named})
         else:
             self.build(shapes[0] if shapes else None)
@@ -518,23 +277,6 @@ class Layer:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
 
-def stateless_values(
-    variables: Sequence[Variable], values: Sequence[Any], where: str
-) -> dict[Any, Any]:
-    """The values by variable.
-
-    Raises:
-        SpecError: there are more or fewer values than variables.
-    """
-    if len(values) != len(variables):
-        raise SpecError(
-            f"needs {len(variables)} values, got {len(values)}",
-            where=where,
-            hint="Build the layer first" if not variables else None,
-        )
-    return dict(zip(variables, values, strict=True))
-
-
 def _first_batch_shape(arguments: dict[str, Any]) -> tuple[int | None, ...] | None:
     """The batch shape that the old arguments of a first layer give."""
     if "batch_input_shape" in arguments:
@@ -545,36 +287,3 @@ def _first_batch_shape(arguments: dict[str, Any]) -> tuple[int | None, ...] | No
     if "input_dim" in arguments:
         return (batch, arguments["input_dim"])
     return None
-
-
-def _mode(trace: Trace, training: bool | None) -> Mode:
-    """The mode of a call: what it is told, or that of the call around it.
-
-    `training=True` where the surrounding call is not training is the model's own wish.
-    """
-    if training is None:
-        return trace.mode
-    if training:
-        return Mode(True, trace.mode.forced or not trace.mode.training)
-    return Mode(False)
-
-
-def _as_tensor(leaf: Any) -> Any:
-    """Arrays and variables among a layer's arguments, as tensors."""
-    trace = current_trace()
-    assert trace is not None
-    if isinstance(leaf, Variable) or (hasattr(leaf, "dtype") and hasattr(leaf, "shape")):
-        return leaf if isinstance(leaf, SymbolicTensor) else trace.convert(leaf)
-    return leaf
-
-
-def _numbers_as_array(argument: Any) -> Any:
-    """Nested lists of plain numbers as one array; anything else as it is."""
-    flat = list(leaves(argument)) if isinstance(argument, (list, tuple)) else []
-    if flat and all(isinstance(leaf, (bool, int, float)) for leaf in flat):
-        return np.asarray(argument)
-    return argument
-
-
-def _shape_of(leaf: Any) -> Any:
-    return leaf.shape if isinstance(leaf, SymbolicTensor) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from kcompile import activations, dtype_policies
@@ -36,7 +37,10 @@ def config_value(value: Any, where: str) -> Any:
 
 
 def serialized(value: Any) -> dict[str, Any]:
-    """An object as `{module, class_name, config, registered_name}`."""
+    """An object as `{module, class_name, config, registered_name}`; models as they write it."""
+    if hasattr(value, "to_json"):
+        entry: dict[str, Any] = json.loads(value.to_json())
+        return entry
     module = ".".join(type(value).__module__.split(".")[:2]).replace("kcompile", "keras")
     return {
         "module": module,

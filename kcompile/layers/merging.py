@@ -66,13 +66,18 @@ class Add(_Fold):
     function = staticmethod(ops.add)
 
 
+def _feature_mask(x: Any) -> Any:
+    """The mask of x `[N, T, C]` as `[N, T, 1]`; None if there is none."""
+    return None if x.mask is None else ops.expand_dims(x.mask, -1)
+
+
 class Multiply(_Fold):
     """`y = a * b * ...`; a masked step of an input counts as 1, and one masked in all is 0."""
 
     function = staticmethod(ops.multiply)
 
     def merge(self, tensors: list[Any]) -> Any:
-        masks = [None if x.mask is None else ops.expand_dims(x.mask, -1) for x in tensors]
+        masks = [_feature_mask(x) for x in tensors]
         factors = [
             x if mask is None else ops.where(mask, x, ops.ones_like(x))
             for x, mask in zip(tensors, masks, strict=True)
@@ -84,14 +89,32 @@ class Multiply(_Fold):
         return ops.where(kept, result, ops.zeros_like(result))
 
 
-class Maximum(_Fold):
-    """`y = max(a, b, ...)`."""
+class _Extreme(_Fold):
+    """The greatest or smallest of the inputs that count: a masked step of one is the other's."""
+
+    def merge(self, tensors: list[Any]) -> Any:
+        result = tensors[0]
+        result_mask = _feature_mask(result)
+        for tensor in tensors[1:]:
+            mask = _feature_mask(tensor)
+            if mask is not None:
+                tensor = ops.where(mask, tensor, result)
+            if result_mask is not None:
+                result = ops.where(result_mask, result, tensor)
+            is_masked = mask is not None and result_mask is not None
+            result_mask = ops.logical_or(result_mask, mask) if is_masked else None
+            result = type(self).function(result, tensor)
+        return result
+
+
+class Maximum(_Extreme):
+    """`y = max(a, b, ...)`; a masked step of an input does not take part."""
 
     function = staticmethod(ops.maximum)
 
 
-class Minimum(_Fold):
-    """`y = min(a, b, ...)`."""
+class Minimum(_Extreme):
+    """`y = min(a, b, ...)`; a masked step of an input does not take part."""
 
     function = staticmethod(ops.minimum)
 

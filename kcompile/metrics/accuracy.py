@@ -75,9 +75,11 @@ def sparse_top_k_categorical_accuracy(
 def _in_top_k(labels: Any, scores: Any, k: int) -> Any:
     """1 where fewer than k of the scores `[..., C]` beat that of the label `[...]`, else 0.
 
-    A label outside [0, C), or at a NaN, is not among them. Only C must be a number.
+    Labels in [-C, 0) are counted from the end, as in Keras. One outside [-C, C), or at a NaN, is
+    not among them. Only C must be a number.
     """
     scores = ops.cast(scores, "float32")
+    labels = ops.where(ops.less(labels, 0), ops.add(labels, scores.shape[-1]), labels)
     is_label = emit(ir.OneHot(scores.shape[-1], DType.BOOL), labels)
     score = ops.max(ops.where(is_label, scores, float("-inf")), -1, True)
     score = ops.where(ops.equal(score, score), score, float("-inf"))

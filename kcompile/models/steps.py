@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from kcompile.layers.base import stateless_values
+from kcompile.layers.stateless import stateless_values
 from kcompile.ops import scopes
 from kcompile.ops.door import service
 from kcompile.ops.variable import Variable

@@ -95,6 +95,7 @@ from kcompile.ops.creation import (
     tri,
     vander,
 )
+from kcompile.ops.divisors import gcd, lcm
 from kcompile.ops.einsum import dot, einsum, inner, outer, tensordot, vdot
 from kcompile.ops.elementwise import (
     abs,
@@ -281,8 +282,6 @@ from kcompile.ops.reduction import (
 )
 from kcompile.ops.refused import (
     custom_gradient,
-    gcd,
-    lcm,
     nextafter,
     nonzero,
     polar,

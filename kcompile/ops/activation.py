@@ -90,8 +90,8 @@ def hard_swish(x: Any) -> Any:
 
 @public
 def hard_tanh(x: Any) -> Any:
-    """`min(max(x, -1), 1)`."""
-    return clip(to_float(x), -1.0, 1.0)
+    """`min(max(x, -1), 1)`; integers stay integers."""
+    return clip(x, -1, 1)
 
 
 @public

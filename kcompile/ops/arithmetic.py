@@ -28,10 +28,13 @@ from kcompile.ops.elementwise import (
     log1p,
     logical_and,
     logical_or,
+    maximum,
+    minimum,
     multiply,
     negative,
     not_equal,
     power,
+    promote_bools,
     sign,
     subtract,
     where,
@@ -44,13 +47,13 @@ from kcompile.ops.trace import emit, require_trace
 @public
 def floor_divide(x1: Any, x2: Any) -> Any:
     """`floor(x1 / x2)`."""
-    return emit(ir.FloorDivide(), *to_common_type(x1, x2))
+    return emit(ir.FloorDivide(), *promote_bools(x1, x2))
 
 
 @public
 def fmod(x1: Any, x2: Any) -> Any:
     """The remainder of `x1 / x2`, with the sign of x1."""
-    a, b = to_common_type(x1, x2)
+    a, b = promote_bools(x1, x2)
     if a.type.dtype.value.startswith("u"):
         return emit(ir.Remainder(), a, b)
     remainder = emit(ir.Remainder(), emit(ir.Absolute(), a), emit(ir.Absolute(), b))
@@ -77,7 +80,7 @@ def fmax(x1: Any, x2: Any) -> Any:
     """The greater of x1 and x2; the other one where one is NaN."""
     a, b = to_common_type(x1, x2)
     if not a.type.dtype.is_floating:
-        return emit(ir.Maximum(), a, b)
+        return maximum(a, b)
     return where(isnan(a), b, where(isnan(b), a, emit(ir.Maximum(), a, b)))
 
 
@@ -86,7 +89,7 @@ def fmin(x1: Any, x2: Any) -> Any:
     """The smaller of x1 and x2; the other one where one is NaN."""
     a, b = to_common_type(x1, x2)
     if not a.type.dtype.is_floating:
-        return emit(ir.Minimum(), a, b)
+        return minimum(a, b)
     return where(isnan(a), b, where(isnan(b), a, emit(ir.Minimum(), a, b)))
 
 

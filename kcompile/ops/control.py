@@ -288,7 +288,7 @@ def _scan_serially(combine: _Combine, xs: list[Any]) -> list[Any]:
         i, x = element
         kept = [ops.expand_dims(entry, 0) for entry in x]
         combined = combine(carry, kept)
-        after = [ops.where(i == 0, a, b) for a, b in zip(kept, combined, strict=True)]
+        after = [ops.where(ops.equal(i, 0), a, b) for a, b in zip(kept, combined, strict=True)]
         return after, [ops.squeeze(y, 0) for y in after]
 
     steps = emit(ir.Iota(xs[0].type.shape[0]))

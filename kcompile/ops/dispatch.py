@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import itertools
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -17,6 +19,18 @@ R = TypeVar("R")
 
 #: Every public function by name; what a functional model's config may call.
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
+
+#: Parameters whose values decide about shapes: arrays given for them are read, and not traced.
+KNOWN = frozenset(
+    (
+        *("axis", "axes", "axis1", "axis2", "axisa", "axisb", "axisc", "source", "destination"),
+        *("keepdims", "shape", "newshape", "repeats", "pad_width", "indices_or_sections", "shift"),
+        *("k", "n", "num", "N", "M", "num_classes", "num_segments", "minlength", "range", "size"),
+        *("strides", "dilation_rate", "pool_size", "output_size", "kernel_size", "block_size"),
+        *("decimals", "ord"),
+    )
+)
+KNOWN_OF = {"arange": frozenset(("start", "stop", "step"))}
 
 
 class FunctionOperation:
@@ -58,12 +72,26 @@ def record_call(operation: Any, args: Any, kwargs: Any, types: Any) -> Any:
     return node.outputs
 
 
+def _plain(value: Any) -> Any:
+    """Arrays, of NumPy or a runtime, as numbers and lists of them."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 def public(function: Callable[P, R]) -> Callable[P, R]:
     """Make `function`, written with traced tensors, take arrays and KerasTensors as well."""
     FUNCTIONS[function.__name__] = function
+    names = tuple(inspect.signature(function).parameters)
+    known = KNOWN & {*names} | KNOWN_OF.get(function.__name__, frozenset())
+
+    def read(name: str, value: Any) -> Any:
+        return map_leaves(_plain, value) if name in known else value
 
     @functools.wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+    def run(*args: Any, **kwargs: Any) -> R:
+        if known:
+            given = itertools.starmap(read, zip(names, args, strict=False))
+            args = (*given, *args[len(names) :])
+            kwargs = {name: read(name, value) for name, value in kwargs.items()}
         if has_keras_tensor(args, kwargs):
             return FunctionOperation(function.__name__)(*args, **kwargs)
         if current_trace() is not None:

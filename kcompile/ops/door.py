@@ -1,8 +1,8 @@
 """The one door that opens upward.
 
-Lower floors never import higher ones. Three services are needed below the floor they live on:
-running a graph eagerly, and what `Model`'s methods (`fit`, `save_weights`, ...) do. They are looked
-up here, by name, when they are called.
+Lower floors never import higher ones. Some services are needed below the floor they live on:
+running a graph eagerly, taking over JAX functions, and what `Model`'s methods (`fit`,
+`save_weights`, ...) do. They are looked up here, by name, when they are called.
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ from typing import Any
 
 _SERVICES = {
     "run_graph": ("kcompile.runtimes.jax.eager", "run_graph"),
+    "flatten_jax_tree": ("kcompile.runtimes.jax.trees", "flatten_tree"),
+    "jax_placeholder": ("kcompile.runtimes.jax.trees", "placeholder"),
+    "trace_jax_function": ("kcompile.runtimes.jax.jaxpr", "trace_function"),
     "trainer": ("kcompile.training.trainer", "Trainer"),
     "train_step": ("kcompile.runtimes.jax.own_steps", "train_step"),
     "test_step": ("kcompile.runtimes.jax.own_steps", "test_step"),
     "save_weights": ("kcompile.formats.weights", "save_weights"),
     "load_weights": ("kcompile.formats.weights", "load_weights"),
+    "from_json": ("kcompile.formats.architecture", "from_json"),
     "to_json": ("kcompile.formats.architecture", "to_json"),
     "export": ("kcompile.compiler", "export"),
     "summary": ("kcompile.utils.summary", "print_summary"),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from kcompile.ir import ops as ir
-from kcompile.ir.op import Op
+from kcompile.ir.errors import SpecError
 from kcompile.ir.types import DType
 from kcompile.ops.dispatch import public
 from kcompile.ops.promotion import result_type, to_common_type, to_float, to_tensor
+from kcompile.ops.tensor import TracedTensor
 from kcompile.ops.trace import emit, require_trace
 
 
@@ -17,15 +20,17 @@ def _to_bool(value: Any) -> Any:
     return tensor if tensor.type.dtype is DType.BOOL else require_trace().cast(tensor, DType.BOOL)
 
 
-def _keep_integers(op: Op, x: Any) -> Any:
-    """`op` of floats; integers are returned as they are."""
-    tensor = to_tensor(x)
-    return emit(op, tensor) if tensor.type.dtype.is_floating else tensor
+def promote_bools(*values: Any) -> list[TracedTensor]:
+    """`values` as tensors of one type, bools as int32."""
+    least = DType.INT32 if result_type(*values) is DType.BOOL else None
+    return to_common_type(*values, least=least)
 
 
 @public
 def add(x1: Any, x2: Any) -> Any:
-    """`x1 + x2`."""
+    """`x1 + x2`; of bools whether one holds."""
+    if result_type(x1, x2) is DType.BOOL:
+        return logical_or(x1, x2)
     return emit(ir.Add(), *to_common_type(x1, x2))
 
 
@@ -37,7 +42,9 @@ def subtract(x1: Any, x2: Any) -> Any:
 
 @public
 def multiply(x1: Any, x2: Any) -> Any:
-    """`x1 * x2`."""
+    """`x1 * x2`; of bools whether both hold."""
+    if result_type(x1, x2) is DType.BOOL:
+        return logical_and(x1, x2)
     return emit(ir.Multiply(), *to_common_type(x1, x2))
 
 
@@ -67,24 +74,38 @@ def divide_no_nan(x1: Any, x2: Any) -> Any:
 @public
 def mod(x1: Any, x2: Any) -> Any:
     """The remainder of `x1 / x2`, with the sign of x2."""
-    return emit(ir.Remainder(), *to_common_type(x1, x2))
+    return emit(ir.Remainder(), *promote_bools(x1, x2))
 
 
 @public
 def power(x1: Any, x2: Any) -> Any:
-    """`x1 ** x2`."""
-    return emit(ir.Power(), *to_common_type(x1, x2))
+    """`x1 ** x2`.
+
+    Raises:
+        SpecError: x1 has integers and x2 is a negative one.
+    """
+    base, exponent = promote_bools(x1, x2)
+    if base.type.dtype.is_integer and isinstance(x2, (int, np.integer)) and x2 < 0:
+        raise SpecError(
+            f"ops.power: integers have no power {x2} among the integers",
+            hint="Cast them to floats",
+        )
+    return emit(ir.Power(), base, exponent)
 
 
 @public
 def maximum(x1: Any, x2: Any) -> Any:
     """The greater of x1 and x2."""
+    if result_type(x1, x2) is DType.BOOL:
+        return logical_or(x1, x2)
     return emit(ir.Maximum(), *to_common_type(x1, x2))
 
 
 @public
 def minimum(x1: Any, x2: Any) -> Any:
     """The smaller of x1 and x2."""
+    if result_type(x1, x2) is DType.BOOL:
+        return logical_and(x1, x2)
     return emit(ir.Minimum(), *to_common_type(x1, x2))
 
 
@@ -97,7 +118,8 @@ def negative(x: Any) -> Any:
 @public
 def absolute(x: Any) -> Any:
     """`|x|`."""
-    return emit(ir.Absolute(), to_tensor(x))
+    tensor = to_tensor(x)
+    return tensor if tensor.type.dtype is DType.BOOL else emit(ir.Absolute(), tensor)
 
 
 @public
@@ -150,8 +172,8 @@ def rsqrt(x: Any) -> Any:
 
 @public
 def square(x: Any) -> Any:
-    """`x * x`."""
-    tensor = to_tensor(x)
+    """`x * x`; bools as int32."""
+    (tensor,) = promote_bools(x)
     return emit(ir.Multiply(), tensor, tensor)
 
 
@@ -199,11 +221,28 @@ def ceil(x: Any) -> Any:
 
 @public
 def round(x: Any, decimals: int = 0) -> Any:
-    """The nearest multiple of `10 ** -decimals`, halves to even."""
+    """The nearest multiple of `10 ** -decimals`, halves to even; integers stay integers."""
+    tensor = to_tensor(x)
+    if not tensor.type.dtype.is_floating:
+        return tensor if decimals >= 0 else _round_integers(tensor, 10**-decimals)
     if decimals == 0:
-        return _keep_integers(ir.Round(), x)
+        return emit(ir.Round(), tensor)
     scale = 10.0**decimals
-    return true_divide(emit(ir.Round(), multiply(to_float(x), scale)), scale)
+    return true_divide(emit(ir.Round(), multiply(tensor, scale)), scale)
+
+
+def _round_integers(x: TracedTensor, step: int) -> Any:
+    """The nearest multiple of a power of ten; halves to the multiple by an even number."""
+    if step > 10**9:
+        raise SpecError(f"ops.round: {step} is beyond the integers of 32 bits")
+    is_narrow = x.type.dtype in (DType.INT8, DType.UINT8, DType.INT16, DType.UINT16)
+    wide = cast(x, "int32") if is_narrow else promote_bools(x)[0]
+    quotient = emit(ir.FloorDivide(), *to_common_type(wide, step))
+    rest = subtract(wide, multiply(quotient, step))
+    is_odd = equal(mod(quotient, 2), 1)
+    up = logical_or(greater(rest, step // 2), logical_and(equal(rest, step // 2), is_odd))
+    rounded = multiply(add(quotient, cast(up, wide.dtype)), step)
+    return cast(rounded, x.dtype) if is_narrow else rounded
 
 
 @public

@@ -16,7 +16,7 @@ from kcompile.ops.elementwise import (
     subtract,
     where,
 )
-from kcompile.ops.promotion import to_float, to_tensor
+from kcompile.ops.promotion import to_float, to_tensor, to_wide_float
 from kcompile.ops.reduction import Axis, all, argmax, argmin, max, min, prod, sum
 from kcompile.ops.statistics import cumprod, cumsum
 from kcompile.ops.tensor import TracedTensor
@@ -93,10 +93,11 @@ def nanmean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
 @public
 def nanvar(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The variance along axes without NaN."""
-    tensor = to_float(x)
+    """The variance along axes without NaN; of 16 bits computed in 32."""
+    tensor = to_wide_float(x)
     deviation = subtract(tensor, nanmean(tensor, axis, True))
-    return divide(nansum(square(deviation), axis, keepdims), _counts(tensor, axis, keepdims))
+    total = nansum(square(deviation), axis, keepdims)
+    return cast(divide(total, _counts(tensor, axis, keepdims)), to_float(x).dtype)
 
 
 @public

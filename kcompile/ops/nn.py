@@ -22,9 +22,9 @@ from kcompile.ops.trace import emit, require_trace
 def relu(x: Any) -> Any:
     """`max(x, 0)`; integers stay integers."""
     tensor = to_tensor(x)
-    if tensor.type.dtype.is_integer:
+    if not tensor.type.dtype.is_floating:
         return maximum(tensor, 0)
-    return emit(ir.Relu(), to_float(tensor))
+    return emit(ir.Relu(), tensor)
 
 
 @public
@@ -169,6 +169,12 @@ def conv(
     return emit(op, x, w)
 
 
+def to_poolable(kind: type[ir.MaxPool] | type[ir.AveragePool], x: Any) -> TracedTensor:
+    """x in a type that `kind` takes: integers have greatest ones, but no means."""
+    tensor = to_tensor(x)
+    return tensor if kind is ir.MaxPool and tensor.type.dtype.is_integer else to_float(tensor)
+
+
 def _pool(
     kind: type[ir.MaxPool] | type[ir.AveragePool],
     inputs: Any,
@@ -177,7 +183,7 @@ def _pool(
     padding: str,
     data_format: str | None,
 ) -> Any:
-    x = to_float(inputs)
+    x = to_poolable(kind, inputs)
     num_axes = x.type.rank - 2
     window = _tuple(pool_size, num_axes)
     steps = window if strides is None else _tuple(strides, num_axes)
@@ -281,3 +287,12 @@ def batch_normalization_training(
     )
     op = ir.BatchNormTraining(axis, float(epsilon), trace.mode.forced)
     return trace.emit(op, tensor, gamma, beta)
+
+
+def __getattr__(name: str) -> Any:
+    """Functions of `keras.ops.nn` that stand in other files here."""
+    import kcompile.ops as ops
+
+    if name not in ops.__all__:
+        raise AttributeError(f"module 'kcompile.ops.nn' has no attribute '{name}'")
+    return getattr(ops, name)

@@ -24,19 +24,13 @@ from kcompile.ops.elementwise import (
     square,
     true_divide,
 )
-from kcompile.ops.promotion import promote, to_float
+from kcompile.ops.promotion import to_float, to_wide_float
 from kcompile.ops.reduction import Axis, axes_of, max, mean, min, sum, var
 from kcompile.ops.tensor import TracedTensor
 from kcompile.ops.trace import emit, require_trace
 
 EPSILON = 1e-7
 _FLOAT16_MAX = 65504.0
-
-
-def _wide(x: Any) -> TracedTensor:
-    """x in float32, or float64 if it is that."""
-    tensor = to_float(x)
-    return require_trace().convert(tensor, promote(tensor.type.dtype, DType.FLOAT32))
 
 
 @public
@@ -47,7 +41,7 @@ def moments(
     if synchronized:
         raise NotImplementedError("ops.moments: synchronized=True is not there yet")
     tensor = to_float(x)
-    statistics = mean(_wide(x), axes, keepdims), var(_wide(x), axes, keepdims)
+    statistics = mean(to_wide_float(x), axes, keepdims), var(to_wide_float(x), axes, keepdims)
     if tensor.type.dtype not in (DType.FLOAT16, DType.BFLOAT16):
         return statistics
     first, second = (clip(value, -_FLOAT16_MAX, _FLOAT16_MAX) for value in statistics)
@@ -62,7 +56,7 @@ def _normalization(
     *weights: Any,
 ) -> Any:
     """`kind` over axes of x, in 32 bits at least; weights broadcast to the sizes of these axes."""
-    tensor, wide = to_float(x), _wide(x)
+    tensor, wide = to_float(x), to_wide_float(x)
     listed = (axis,) if isinstance(axis, int) else tuple(axis)
     axes = tuple(sorted(normalize_axis(entry, tensor.type.rank) for entry in listed))
     sizes = tuple(tensor.type.shape[entry] for entry in axes)
@@ -106,7 +100,7 @@ def layer_normalization(
 
 
 def _scaled_by_variance(x: Any, gamma: Any, axis: int | Sequence[int], epsilon: float) -> Any:
-    tensor, wide = to_float(x), _wide(x)
+    tensor, wide = to_float(x), to_wide_float(x)
     axes = axes_of(wide, axis if isinstance(axis, int) else tuple(axis))
     y = multiply(wide, rsqrt(var(wide, axes, True) + epsilon))
     if gamma is not None:
@@ -129,7 +123,7 @@ def rms_normalization(
     axes = sorted(normalize_axis(entry, rank) for entry in listed)
     if scale is None or axes == list(range(rank - len(axes), rank)):
         return _normalization(ir.RmsNorm, tensor, axis, epsilon, scale)
-    y = _normalization(ir.RmsNorm, _wide(tensor), axis, epsilon)
+    y = _normalization(ir.RmsNorm, to_wide_float(tensor), axis, epsilon)
     return cast(multiply(y, require_trace().convert(scale, y.type.dtype)), tensor.dtype)
 
 
@@ -140,7 +134,7 @@ def group_normalization(
 
     The channels are along axis; statistics are over a group of them and all axes but the first.
     """
-    tensor, wide = to_float(x), _wide(x)
+    tensor, wide = to_float(x), to_wide_float(x)
     gamma, beta = (
         None if value is None else require_trace().convert(value, wide.type.dtype)
         for value in (scale, offset)

@@ -12,7 +12,8 @@ from kcompile.ir.dims import divide_exactly
 from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.ir.ops.windows import CHANNELS_LAST, spatial_axes
 from kcompile.ops.dispatch import public
-from kcompile.ops.promotion import to_float, to_tensor
+from kcompile.ops.nn import to_poolable
+from kcompile.ops.promotion import to_tensor
 from kcompile.ops.tensor import TracedTensor
 from kcompile.ops.trace import emit, require_trace
 
@@ -42,7 +43,7 @@ def _adaptive_pool(
 
     Axes whose windows are alike and evenly spaced are pooled at once, others one by one.
     """
-    x = to_float(inputs)
+    x = to_poolable(kind, inputs)
     data_format = data_format or CHANNELS_LAST
     axes = spatial_axes(x.type.rank, data_format)
     counts = (output_size,) * len(axes) if isinstance(output_size, int) else tuple(output_size)

@@ -88,3 +88,9 @@ def to_float(value: Any) -> TracedTensor:
     """`value` as a floating-point tensor: integers and bools become float32."""
     tensor = to_tensor(value)
     return tensor if tensor.type.dtype.is_floating else require_trace().cast(tensor, FLOATX)
+
+
+def to_wide_float(value: Any) -> TracedTensor:
+    """`value` in float32, or float64 if it is that: squares of 16 bits overflow."""
+    tensor = to_float(value)
+    return require_trace().convert(tensor, promote(tensor.type.dtype, FLOATX))

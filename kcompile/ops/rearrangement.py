@@ -11,7 +11,7 @@ import numpy as np
 from kcompile.ir import dims
 from kcompile.ir import ops as ir
 from kcompile.ir.dims import Size
-from kcompile.ir.errors import ShapeError
+from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.ir.op import normalize_axis
 from kcompile.ops.dispatch import public
 from kcompile.ops.promotion import to_common_type, to_tensor
@@ -224,6 +224,21 @@ def _bounded(bound: int, size: Size) -> Size:
     return dims.maximum(size + bound, 0) if bound < 0 else dims.minimum(bound, size)
 
 
+def _places(places: Any, size: Size) -> list[Size]:
+    """Places to split at within an axis of that size.
+
+    Raises:
+        ShapeError: a place is ahead of the one before it.
+    """
+    numbers = [int(place) for place in places]
+    bounds = [_bounded(number, size) for number in numbers]
+    known = [bound for bound in bounds if isinstance(bound, int)] or numbers
+    for before, after in itertools.pairwise(known):
+        if after < before and (before < 0) == (after < 0):
+            raise ShapeError(f"the places to split at must not go back, got {numbers}")
+    return bounds
+
+
 @public
 def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     """x in that many equal parts along axis, or split at those places."""
@@ -231,8 +246,7 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     axis = normalize_axis(axis, tensor.type.rank)
     size = tensor.type.shape[axis]
     if not isinstance(indices_or_sections, (int, np.integer)):
-        places = [_bounded(int(place), size) for place in indices_or_sections]
-        return _parts(tensor, axis, places)
+        return _parts(tensor, axis, _places(indices_or_sections, size))
     count = int(indices_or_sections)
     length = dims.divide_exactly(size, count)
     if length is None or (isinstance(size, int) and size % count):
@@ -247,7 +261,10 @@ def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     axis = normalize_axis(axis, tensor.type.rank)
     size = tensor.type.shape[axis]
     if not isinstance(indices_or_sections, (int, np.integer)):
-        return split(tensor, indices_or_sections, axis)
+        raise SpecError(
+            f"ops.array_split: takes a number of parts, got {indices_or_sections!r}",
+            hint="ops.split takes places",
+        )
     count = int(indices_or_sections)
     # The first k parts hold ceil of their share: the sum over i < k of ceil((size - i) / count).
     edges: list[Size] = []

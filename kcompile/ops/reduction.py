@@ -5,11 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from kcompile.ir import ops as ir
+from kcompile.ir.errors import ShapeError
 from kcompile.ir.op import normalize_axis
 from kcompile.ir.types import DType
 from kcompile.ops.dispatch import public
-from kcompile.ops.elementwise import cast, equal, greater, multiply, sqrt, square, subtract, where
-from kcompile.ops.promotion import to_float, to_tensor
+from kcompile.ops.elementwise import (
+    add,
+    cast,
+    equal,
+    greater,
+    less,
+    multiply,
+    sqrt,
+    square,
+    subtract,
+    where,
+)
+from kcompile.ops.promotion import to_float, to_tensor, to_wide_float
 from kcompile.ops.tensor import TracedTensor
 from kcompile.ops.trace import emit
 
@@ -57,11 +69,12 @@ def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 
 @public
 def var(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """The variance along axes, with divisor n."""
-    tensor = to_float(x)
+    """The variance along axes, with divisor n; of 16 bits computed in 32."""
+    tensor = to_wide_float(x)
     axes = axes_of(tensor, axis)
     deviation = subtract(tensor, emit(ir.ReduceMean(axes, True), tensor))
-    return emit(ir.ReduceMean(axes, keepdims), square(deviation))
+    variance = emit(ir.ReduceMean(axes, keepdims), square(deviation))
+    return cast(variance, to_float(x).dtype)
 
 
 @public
@@ -70,11 +83,25 @@ def std(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
     return sqrt(var(x, axis, keepdims))
 
 
+def _check_extreme(name: str, x: TracedTensor, axis: Axis, initial: Any) -> None:
+    axes = axes_of(x, axis)
+    if initial is None and 0 in (x.type.shape[i] for i in axes):
+        raise ShapeError(
+            f"ops.{name}: there are no elements along the axes {list(axes)} of {x.type}",
+            hint="Pass `initial`, the result of nothing",
+        )
+
+
 @public
 def max(x: Any, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Any:
-    """The greatest along axes, and at least `initial`."""
+    """The greatest along axes, and at least `initial`.
+
+    Raises:
+        ShapeError: there are no elements along axes, and no `initial`.
+    """
     dtype = to_tensor(x).dtype
     tensor = _numbers(x)
+    _check_extreme("max", tensor, axis, initial)
     result = emit(ir.ReduceMax(axes_of(tensor, axis), keepdims), tensor)
     if initial is not None:
         result = emit(ir.Maximum(), result, cast(initial, tensor.dtype))
@@ -83,9 +110,14 @@ def max(x: Any, axis: Axis = None, keepdims: bool = False, initial: Any = None) 
 
 @public
 def min(x: Any, axis: Axis = None, keepdims: bool = False, initial: Any = None) -> Any:
-    """The smallest along axes, and at most `initial`."""
+    """The smallest along axes, and at most `initial`.
+
+    Raises:
+        ShapeError: there are no elements along axes, and no `initial`.
+    """
     dtype = to_tensor(x).dtype
     tensor = _numbers(x)
+    _check_extreme("min", tensor, axis, initial)
     result = emit(ir.ReduceMin(axes_of(tensor, axis), keepdims), tensor)
     if initial is not None:
         result = emit(ir.Minimum(), result, cast(initial, tensor.dtype))
@@ -99,16 +131,24 @@ def prod(x: Any, axis: Axis = None, keepdims: bool = False, dtype: str | None = 
     return emit(ir.ReduceProd(axes_of(tensor, axis), keepdims), tensor)
 
 
+def _truth(x: Any) -> TracedTensor:
+    """1 where x is not 0, else 0. int32."""
+    return cast(cast(x, "bool"), "int32")
+
+
 @public
 def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Whether all along axes hold."""
-    return cast(min(cast(cast(x, "bool"), "int32"), axis, keepdims), "bool")
+    """Whether all along axes hold; True of nothing."""
+    tensor = _truth(x)
+    return cast(emit(ir.ReduceMin(axes_of(tensor, axis), keepdims), tensor), "bool")
 
 
 @public
 def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
-    """Whether any along axes holds."""
-    return cast(max(cast(cast(x, "bool"), "int32"), axis, keepdims), "bool")
+    """Whether any along axes holds; False of nothing."""
+    tensor = _truth(x)
+    # Compared, not cast: the greatest of nothing is the least number, which is none of truth.
+    return greater(emit(ir.ReduceMax(axes_of(tensor, axis), keepdims), tensor), 0)
 
 
 def _arg_reduction(
@@ -152,10 +192,13 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Any:
 def in_top_k(targets: Any, predictions: Any, k: int) -> Any:
     """Whether fewer than k of the predictions `[N, C]` are greater than the one at targets `[N]`.
 
-    A target outside [0, C), or at a NaN, is not among them.
+    Targets in [-C, 0) are counted from the end. One outside [-C, C), or at a NaN, is not among
+    them.
     """
     scores, labels = to_float(predictions), to_tensor(targets)
-    one_hot = emit(ir.OneHot(int(scores.type.shape[-1]), DType.BOOL), labels)
+    num_classes = int(scores.type.shape[-1])
+    labels = where(less(labels, 0), add(labels, num_classes), labels)
+    one_hot = emit(ir.OneHot(num_classes, DType.BOOL), labels)
     score = max(where(one_hot, scores, float("-inf")), -1, True)
     rank = sum(greater(scores, where(equal(score, score), score, float("-inf"))), -1)
     return rank < k

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
-from kcompile.ops.dispatch import has_keras_tensor, public
+from kcompile.ops.dispatch import has_keras_tensor
 from kcompile.ops.missing import missing
 from kcompile.ops.structure import leaves
 from kcompile.ops.tensor import SymbolicTensor
@@ -16,9 +16,14 @@ from kcompile.ops.variable import Variable
 _NO_COMPLEX = "there are no complex element types; transforms take pairs (real, imaginary)"
 
 custom_gradient = missing("ops.custom_gradient", "gradients are those of the ops in the graph")
+nextafter = missing("ops.nextafter", "it needs the bits of floats, which ONNX does not give")
 polar = missing("ops.polar", _NO_COMPLEX)
 view_as_complex = missing("ops.view_as_complex", _NO_COMPLEX)
 view_as_real = missing("ops.view_as_real", _NO_COMPLEX)
+view = missing(
+    "ops.view",
+    "ONNX has no op that reads the bits of one element type as another; use ops.cast for numbers",
+)
 
 
 def nonzero(x: Any) -> Any:
@@ -69,32 +74,3 @@ def _is_symbolic(x: Any) -> bool:
     return any(isinstance(leaf, (SymbolicTensor, Variable)) for leaf in leaves(x)) and (
         current_trace() is not None or has_keras_tensor((x,), {})
     )
-
-
-@public
-def view(x: Any, dtype: str | None = None) -> NoReturn:
-    """Refused: ONNX has no op that reads the bits of one type as another."""
-    raise NotImplementedError(
-        "ops.view: ONNX has no op that reads the bits of one element type as another; use ops.cast "
-        "for the numbers"
-    )
-
-
-@public
-def nextafter(x1: Any, x2: Any) -> NoReturn:
-    """Refused: it needs the bits of floats."""
-    raise NotImplementedError(
-        "ops.nextafter: it needs the bits of floats, which ONNX does not give"
-    )
-
-
-@public
-def gcd(x1: Any, x2: Any) -> NoReturn:
-    """Refused for now: it needs a loop."""
-    raise NotImplementedError("ops.gcd: it needs a loop, and loops are not there yet")
-
-
-@public
-def lcm(x1: Any, x2: Any) -> NoReturn:
-    """Refused for now: it needs a loop."""
-    raise NotImplementedError("ops.lcm: it needs a loop, and loops are not there yet")

@@ -7,7 +7,7 @@ from typing import Any
 
 from kcompile.ir import dims
 from kcompile.ir import ops as ir
-from kcompile.ir.dims import Size
+from kcompile.ir.dims import Dim, Size
 from kcompile.ir.errors import ShapeError
 from kcompile.ir.op import normalize_axis
 from kcompile.ir.types import DType, format_shape
@@ -128,9 +128,10 @@ def one_hot(x: Any, num_classes: int, axis: int = -1, dtype: str | None = None) 
     return emit(ir.Transpose(tuple(order)), result)
 
 
-def _filled(shape: Sequence[Size], value: Any, dtype: str | None) -> Any:
+def _filled(shape: Size | Sequence[Size], value: Any, dtype: str | None) -> Any:
     scalar = require_trace().convert(value, DType.of(dtype or FLOATX))
-    return emit(ir.BroadcastTo(tuple(shape)), scalar)
+    sizes = (shape,) if isinstance(shape, (int, Dim)) else tuple(shape)
+    return emit(ir.BroadcastTo(sizes), scalar)
 
 
 @public

@@ -10,7 +10,7 @@ import numpy as np
 from kcompile.ir import dims
 from kcompile.ir import ops as ir
 from kcompile.ir.dims import Size
-from kcompile.ir.errors import ShapeError
+from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.ir.op import normalize_axis
 from kcompile.ir.types import DType
 from kcompile.ops.creation import linspace
@@ -30,7 +30,6 @@ from kcompile.ops.elementwise import (
     logical_not,
     multiply,
     not_equal,
-    round,
     sqrt,
     subtract,
     where,
@@ -45,9 +44,9 @@ from kcompile.ops.promotion import (
 )
 from kcompile.ops.rearrangement import flip, moveaxis, ravel, slice_axis
 from kcompile.ops.reduction import Axis, any, axes_of, max, mean, min, sum
-from kcompile.ops.shape import expand_dims, reshape, transpose
+from kcompile.ops.shape import expand_dims, one_hot, reshape, transpose
 from kcompile.ops.sorting import sort_pairs
-from kcompile.ops.tensor import TracedTensor
+from kcompile.ops.tensor import SymbolicTensor, TracedTensor
 from kcompile.ops.trace import emit
 
 
@@ -106,6 +105,8 @@ def _quantiles(x: Any, q: Any, axis: Axis, method: str, keepdims: bool, skip_nan
     if method not in _METHODS:
         raise ValueError(f"method is one of {', '.join(_METHODS)}, got {method!r}")
     tensor, share = to_common_floats(x, q)
+    if share.type.rank > 1:
+        raise ShapeError(f"q is a number or a vector, got {share.type}")
     rank = tensor.type.rank
     axes = axes_of(tensor, axis)
     rest = [i for i in range(rank) if i not in axes]
@@ -145,7 +146,7 @@ def _interpolated(
         return emit(ir.GatherElements(len(lead)), ordered, index)
 
     if method == "nearest":
-        return at(round(places))
+        return at(ceil(subtract(places, 0.5)))  # halves down
     low, high = floor(places), ceil(places)
     if method == "lower":
         return at(low)
@@ -273,34 +274,43 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
     return multiply(sum(multiply(means, diff(points)), -1), 0.5)
 
 
-@public
 def bincount(x: Any, weights: Any = None, minlength: int = 0, sparse: bool = False) -> Any:
-    """How often (or with what total weight) each of 0, 1, ..., minlength - 1 is in x.
+    """How often (or with what total weight) each of 0, 1, 2, ... is in an array x `[..., N]`.
 
-    Keras's result is longer where x holds greater numbers. A graph's shapes do not depend on
-    values, so here those are left out, and minlength has to be given.
+    The result ends with the greatest number of x, and has at least minlength counts. The length
+    depends on values, so that x is no tensor of a model: a graph's shapes do not.
+
+    Raises:
+        NotImplementedError: x is a tensor of a model, or sparse is True.
+        SpecError: a number is negative.
     """
     if sparse:
         raise NotImplementedError("ops.bincount: there are no sparse tensors")
-    if minlength < 1:
+    if isinstance(x, SymbolicTensor):
         raise NotImplementedError(
-            "ops.bincount: the length depends on the values of x; give minlength, greater than all"
+            "ops.bincount: in a model the length would depend on values; where all are below n,"
+            " ops.sum(ops.one_hot(x, n), -2) counts them"
         )
-    tensor = to_tensor(x)
-    hot = emit(ir.OneHot(int(minlength), DType.BOOL), tensor)
+    numbers = np.asarray(x)
+    if np.min(numbers, initial=0) < 0:
+        raise SpecError(f"ops.bincount: counts numbers from 0 on, got {numbers.min()}")
+    length = int(np.max(numbers, initial=int(minlength) - 1)) + 1
+    hot = one_hot(numbers, length, dtype="bool")
     if weights is None:
         return sum(cast(hot, "int32"), -2)
-    factors = to_tensor(weights)
-    return sum(where(hot, expand_dims(factors, factors.type.rank), cast(0, factors.dtype)), -2)
+    return sum(where(hot, expand_dims(weights, -1), 0), -2)
 
 
 @public
 def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
     """How many elements are in each of `bins` equal intervals, and the intervals' edges.
 
-    The intervals are those of `range`, by default from the smallest element to the greatest.
+    The intervals are those of `range`, by default from the smallest element of the vector x to the
+    greatest.
     """
-    values = ravel(to_float(x))
+    values = to_float(x)
+    if values.type.rank != 1:
+        raise ShapeError(f"needs a vector, got {values.type}", hint="Flatten it: ops.ravel(x)")
     low, high = (
         (min(values), max(values))
         if range is None
@@ -319,15 +329,16 @@ def histogram(x: Any, bins: int = 10, range: Any = None) -> Any:
 
 @public
 def corrcoef(x: Any) -> Any:
-    """The correlation coefficients between the rows of x."""
+    """The correlation coefficients `[N, N]` between the rows of x; `[]` for one row."""
     tensor = to_float(x)
     if tensor.type.rank < 2:
-        return cast(1.0, tensor.dtype)
+        tensor = emit(ir.Reshape((1, tensor.type.size)), tensor)
     centered = subtract(tensor, mean(tensor, -1, True))
     products = matmul(centered, transpose(centered))
     deviations = sqrt(diagonal(products))
     scaled = divide(divide(products, expand_dims(deviations, 1)), deviations)
-    return clip(scaled, -1.0, 1.0)
+    limited = clip(scaled, -1.0, 1.0)
+    return reshape(limited, ()) if tensor.type.shape[0] == 1 else limited
 
 
 @public

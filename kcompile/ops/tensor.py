@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kcompile.ir.dims import Dim
+from kcompile.ir.errors import JaxCodeError
 from kcompile.ir.graph import Value
 from kcompile.ir.types import TensorType
 
@@ -90,6 +91,14 @@ class SymbolicTensor(TensorOperators):
         raise TypeError(
             "a symbolic tensor has no numbers, so NumPy cannot take it. Use the function of the "
             "same name in kcompile.ops"
+        )
+
+    @property
+    def __jax_array__(self) -> Any:
+        """Asked for by JAX alone, when it is given an object that is no array."""
+        raise JaxCodeError(
+            "a symbolic tensor has no numbers, so JAX cannot take it",
+            hint="Use kcompile.ops, or put the JAX function into layers.Lambda",
         )
 
 

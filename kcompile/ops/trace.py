@@ -17,7 +17,7 @@ from kcompile.ir.errors import SpecError
 from kcompile.ir.graph import Graph, Role, Value
 from kcompile.ir.op import Op
 from kcompile.ir.text import text_array
-from kcompile.ir.types import DimMismatchError, DType, TensorType
+from kcompile.ir.types import DimMismatchError, DType, TensorType, format_shape
 from kcompile.ops import scopes
 from kcompile.ops.structure import leaves, map_leaves
 from kcompile.ops.tensor import KerasTensor, TracedTensor
@@ -240,7 +240,11 @@ def _constant_array(value: Any, dtype: DType | None) -> np.ndarray[Any, Any]:
     if array.dtype == np.int64:
         narrow = array.astype(np.int32)
         if not np.array_equal(narrow, array):
-            raise SpecError("an int64 constant does not fit int32", hint="Cast it explicitly")
+            raise SpecError(
+                f"an int64 array {format_shape(array.shape)} has numbers that do not fit int32, in"
+                f" which it would be computed with: {array.min()} to {array.max()}",
+                hint="Convert it first, with x.astype(...), to the type that is meant",
+            )
         return narrow
     if array.dtype.kind not in "biufV":
         raise SpecError(f"cannot make a tensor of {value!r}")

@@ -107,7 +107,24 @@ class Variable(TensorOperators):
         return np.asarray(self.array)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        self._refuse_in_trace()
         return np.array(self.array, dtype=dtype, copy=copy)
+
+    @property
+    def __jax_array__(self) -> Any:
+        """Asked for by JAX alone, which outside of a trace takes the NumPy array."""
+        self._refuse_in_trace()
+        raise AttributeError("__jax_array__")
+
+    def _refuse_in_trace(self) -> None:
+        from kcompile.ops.trace import current_trace
+
+        if current_trace() is not None:
+            raise SpecError(
+                "its numbers would become constants of the graph",
+                where=f"weight '{self.path}'",
+                hint="Use kcompile.ops, or give the weight to the JAX function as an argument",
+            )
 
     def assign(self, value: Any) -> Any:
         """Set the value; inside a trace, make it the next value of this state.

@@ -1,5 +1,6 @@
 """Optimizers under Keras's names, and any optax transformation."""
 
+from kcompile.ops.missing import missing
 from kcompile.optimizers import schedules
 from kcompile.training.optimizers import (
     SGD,
@@ -25,6 +26,9 @@ from kcompile.training.optimizers import (
     serialize,
 )
 
+MultiOptimizer = missing("optimizers.MultiOptimizer", "one optimizer trains all weights")
+OptimizerMap = missing("optimizers.OptimizerMap", "it belongs to MultiOptimizer")
+
 __all__ = [
     "SGD",
     "Adadelta",
@@ -38,10 +42,12 @@ __all__ = [
     "Lamb",
     "Lion",
     "LossScaleOptimizer",
+    "MultiOptimizer",
     "Muon",
     "Nadam",
     "OptaxOptimizer",
     "Optimizer",
+    "OptimizerMap",
     "RMSprop",
     "ScheduleFreeAdamW",
     "deserialize",

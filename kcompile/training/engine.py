@@ -7,19 +7,16 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from kcompile.ir.errors import DataError, TrainingError
 from kcompile.ops import seeds
 from kcompile.ops.batches import pack_x_y_sample_weight, unpack_x_y_sample_weight
-from kcompile.ops.structure import leaves
 from kcompile.ops.trace import current_trace, run_eagerly
-from kcompile.training import data as datasets
-from kcompile.training import programs, streams
+from kcompile.training import labels, programs, streams
 from kcompile.training.blocks import Feeder
 from kcompile.training.cache import ProgramCache
 from kcompile.training.callbacks import CallbackList
-from kcompile.training.data import Batching, DataSet
+from kcompile.training.data import DataSet, split_row, split_validation
+from kcompile.training.given import Given
 from kcompile.training.loops import (
     OUTSIDE_TRAINING,
     Evaluation,
@@ -30,52 +27,17 @@ from kcompile.training.loops import (
 )
 from kcompile.training.objective import Objective, Settings
 from kcompile.training.own import OwnEvaluation, OwnTraining, checked_step
-from kcompile.training.predicting import Prediction
 from kcompile.training.preparation import (
     ModelView,
     named_by_output,
     prepare,
-    prepare_inputs,
     raw_arrays,
     require_known_labels,
 )
-from kcompile.training.sources import ArraySource, Batch, BlockSource, Reader, StepSource
+from kcompile.training.reading import Batch, Reader
+from kcompile.training.sources import ArraySource
+from kcompile.training.stream_sources import BlockSource, StepSource
 from kcompile.training.weights import BorrowedWeights
-
-
-@dataclasses.dataclass(frozen=True)
-class Given:
-    """Data as a user gave them, and how they are to be cut.
-
-    Attributes:
-        where: what is said of them in messages.
-        x, y, sample_weight, class_weight, batch_size, steps, shuffle: as in `fit`.
-        rows: the first row of data in files, and the number of rows; None for all.
-    """
-
-    where: str
-    x: Any
-    y: Any = None
-    sample_weight: Any = None
-    class_weight: Mapping[int, float] | None = None
-    batch_size: int | None = None
-    steps: int | None = None
-    shuffle: bool | str = False
-    rows: tuple[int, int] | None = None
-
-    @property
-    def parts(self) -> tuple[Any, Any, Any]:
-        return self.x, self.y, self.sample_weight
-
-    def with_data(self, data: DataSet) -> Given:
-        """The same with other arrays."""
-        return dataclasses.replace(
-            self, x=data.x, y=data.y or None, sample_weight=data.sample_weight or None
-        )
-
-    def batching(self, num_rows: int, seed: int) -> Batching:
-        """The batches of that many rows."""
-        return Batching.of(num_rows, self.batch_size, self.steps, self.shuffle, seed)
 
 
 class Engine:
@@ -157,8 +119,10 @@ class Engine:
         begin, num_rows = given.rows or (0, streams.count_rows(*parts))
         return streams.RowStream(*parts, given.batching(num_rows, self.seed()), begin)
 
-    def split(self, given: Given, fraction: float, **options: Any) -> tuple[Given, Given]:
-        """The data without their last rows, and those, to validate on with other `options`.
+    def split(
+        self, given: Given, fraction: float, batch_size: int | None, steps: int | None
+    ) -> tuple[Given, Given]:
+        """The data without their last rows, and those, to validate on in batches of another size.
 
         Raises:
             DataError: the data come in batches, or one of the two would be empty.
@@ -168,18 +132,23 @@ class Engine:
                 "validation_split is for arrays", where="fit", hint="Give validation_data"
             )
         held_out = dataclasses.replace(
-            given, class_weight=None, shuffle=False, where="fit: validation data", **options
+            given,
+            where="fit: validation data",
+            class_weight=None,
+            batch_size=batch_size,
+            steps=steps,
+            shuffle=False,
         )
         parts = given.parts
         if streams.has_file_rows(*parts):
             num_rows = streams.count_rows(*parts)
-            size = datasets.split_row(num_rows, fraction)
+            size = split_row(num_rows, fraction)
             return (
                 dataclasses.replace(given, rows=(0, size)),
                 dataclasses.replace(held_out, rows=(size, num_rows - size)),
             )
         data, _ = prepare(self.model, *parts, None, given.where, for_device=False)
-        train, rest = datasets.split_validation(data, fraction)
+        train, rest = split_validation(data, fraction)
         return given.with_data(train), held_out.with_data(rest)
 
     def _preparation(self, given: Given, training: bool) -> Callable[[Any], Batch]:
@@ -189,8 +158,7 @@ class Engine:
         def prepare_batch(batch: Any) -> Batch:
             x, y, weight = unpack_x_y_sample_weight(batch)
             if not view:
-                part = dataclasses.replace(given, x=x, y=y, sample_weight=weight)
-                data, sizes = self.prepare(part)
+                data, sizes = self.prepare(given.with_parts(x, y, weight))
                 view.append(ModelView(self.model))
             else:
                 data, sizes = prepare(view[0], x, y, weight, given.class_weight, given.where)
@@ -236,7 +204,7 @@ class Engine:
         """What gives the steps on data, for training or evaluation."""
         kind = "train" if training else "test"
         if programs.overrides(self.model, f"{kind}_step"):
-            return self._step_source(given, training)
+            return self.step_source(given, training)
         fixed = self.steps_per_execution if callbacks.looks_at_batches(kind) else None
         limit = None if training else given.steps
         stream = self.stream(given)
@@ -252,7 +220,7 @@ class Engine:
             limit,
         )
 
-    def _step_source(self, given: Given, training: bool) -> StepSource[Any]:
+    def step_source(self, given: Given, training: bool) -> StepSource[Any]:
         """Batches for the model's own steps, in the structure in which they are given."""
         stream = self.stream(given)
         if stream is None:
@@ -268,7 +236,7 @@ class Engine:
         self.cache.follow_model()
         assert self.settings is not None
         if self.settings.loss is not None or self.settings.metrics is not None:
-            self.prepare(dataclasses.replace(given, x=x, y=y, sample_weight=weight))
+            self.prepare(given.with_parts(x, y, weight))
         return source
 
     def _raw_batch(self, batch: Any, given: Given) -> Any:
@@ -276,10 +244,10 @@ class Engine:
         if given.class_weight is not None:
             if weight is not None:
                 raise DataError("takes class_weight or sample_weight, not both", where=given.where)
-            weight = datasets.class_weights(y, given.class_weight)
+            weight = labels.class_weights(y, given.class_weight)
         return pack_x_y_sample_weight(x, y, weight)
 
-    def _own_step(self, method: str, donates: bool = False) -> Any:
+    def own_step(self, method: str, donates: bool = False) -> Any:
         """A step of the model's own, compiled."""
         from kcompile.runtimes.jax.own_steps import OwnStep
 
@@ -311,7 +279,7 @@ class Engine:
         from kcompile.runtimes.jax import training as xla
 
         if isinstance(source, StepSource):
-            step = self._own_step("train_step", donates=True)
+            step = self.own_step("train_step", donates=True)
             return OwnTraining(
                 self.model, step, source, self.progress, steps_per_epoch, self.seed()
             )
@@ -336,65 +304,9 @@ class Engine:
     def evaluation(self, source: Any) -> Any:
         """Loss and metrics of the steps of a source."""
         if isinstance(source, StepSource):
-            step = self._own_step("test_step")
+            step = self.own_step("test_step")
             return OwnEvaluation(self.model, step, source, self.progress, self.seed())
         return Evaluation(Runner(source, self.seed() + OUTSIDE_TRAINING), self.progress)
-
-    def prediction(self, given: Given) -> Prediction:
-        """The outputs for data."""
-        if programs.overrides(self.model, "predict_step"):
-            return self._own_prediction(given)
-        stream = self.stream(given)
-        if stream is None:
-            data, sizes = prepare_inputs(self.model, given.x, given.where, for_device=False)
-            data.require_rows(given.where)
-            batching = given.batching(data.num_rows, self.seed())
-            stream = streams.RowStream(data.x, None, None, batching)
-
-        def inputs_of(batch: Any) -> Any:
-            x, _, _ = unpack_x_y_sample_weight(batch)
-            return prepare_inputs(self.model, x, given.where)
-
-        source = StepSource(Reader(stream, inputs_of, 0), given.steps)
-        source.first()  # a model without weights makes them here
-        self.cache.follow_model()
-        named = self.model.named_weights()
-        weights = on_device(named)
-
-        def run_batch(batch: Any) -> list[Any]:
-            from kcompile.runtimes.jax import training as xla
-
-            data, sizes = batch
-            predictor = self.cache.predictor(sizes)
-            used = {name: weights[name] for name in predictor.weight_names}
-            number = self.progress.num_outside
-            self.progress.num_outside += 1
-            seed = self.seed() + OUTSIDE_TRAINING
-            outputs = list(xla.on_host(predictor.run(used, data.x, seed, number)))
-            for name in reversed(predictor.carried_names):
-                weights[name] = outputs.pop()
-                named[name].assign(weights[name])
-            return outputs
-
-        return Prediction(source, run_batch, lambda: _output_structure(self.model))
-
-    def _own_prediction(self, given: Given) -> Prediction:
-        source = self._step_source(given, training=False)
-        step = self._own_step("predict_step")
-        structure: list[Any] = []
-        trainable, others = (
-            [variable.array for variable in variables]
-            for variables in (self.model.trainable_variables, self.model.non_trainable_variables)
-        )
-
-        def run_batch(batch: Any) -> list[Any]:
-            number = self.progress.num_outside
-            self.progress.num_outside += 1
-            outputs, _ = step((trainable, others), batch, self.seed() + OUTSIDE_TRAINING, number)
-            structure[:] = [outputs]
-            return [np.asarray(leaf) for leaf in leaves(outputs)]
-
-        return Prediction(source, run_batch, lambda: structure[0])
 
     # Parts of steps of one's own
 
@@ -448,14 +360,3 @@ class Engine:
         for variable, name in {**self.cache.metric_names, **names}.items():
             if name in states:
                 variable.assign(states[name])
-
-
-def on_device(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of variables."""
-    from kcompile.runtimes.jax import training as xla
-
-    return xla.to_device({name: variable.array for name, variable in variables.items()})
-
-
-def _output_structure(model: Any) -> Any:
-    return getattr(model, "functional", model).output_structure

@@ -58,7 +58,7 @@ class Fit:
                 self.callbacks.on_epoch_end(epoch, logs)
                 if self.model.stop_training or interrupt.requested:
                     break
-            self.training.weights.arrays.update(self.model.optimizer.final_weights())
+            self.training.weights.present().update(self.model.optimizer.final_weights())
             self.callbacks.on_train_end(logs)
 
     def _train(self, epoch: int, interrupt: Any) -> Logs:
@@ -72,9 +72,8 @@ class Fit:
 
     def _validate(self, epoch: int) -> Logs:
         weights = self.training.weights
-        weights.arrays.update(weights.assigned())
         try:
-            logs, states = self.evaluation.run(weights.arrays, self.callbacks, epoch)
+            logs, states = self.evaluation.run(weights.present, self.callbacks, epoch)
         except NonFiniteLossError as error:
             logs, states = self._handled(error), {}
         weights.arrays.update((n, a) for n, a in states.items() if n in weights.arrays)

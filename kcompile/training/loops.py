@@ -15,6 +15,7 @@ from kcompile.training.sources import Block
 from kcompile.training.weights import BorrowedWeights
 
 Logs = dict[str, Any]
+WeightsOf = Callable[[], Mapping[str, Any]]
 #: Added to the seed of random ops outside training, where seeds are below it.
 OUTSIDE_TRAINING = 2**31
 
@@ -36,6 +37,12 @@ class Progress:
     num_passes: int = 0
     num_outside: int = 0
     slots: Any = None
+
+    def next_outside(self) -> int:
+        """The number of a batch of evaluation or prediction."""
+        number = self.num_outside
+        self.num_outside += 1
+        return number
 
 
 class Runner:
@@ -96,12 +103,13 @@ class Evaluation:
         self._metrics: Any = None
 
     def run(
-        self, weights: Mapping[str, Any], callbacks: Any, epoch: int | None = None
+        self, weights_of: WeightsOf, callbacks: Any, epoch: int | None = None
     ) -> tuple[Logs, Mapping[str, Any]]:
         """The logs, and the states afterwards.
 
         Args:
-            weights: by name; they are left alone, and copied where the program updates them.
+            weights_of: gives the weights by name, after callbacks could change them; they are left
+                alone, and copied where the program updates them.
             epoch: after which training validates; None outside training.
 
         Raises:
@@ -110,13 +118,14 @@ class Evaluation:
         """
         from kcompile.runtimes.jax import training as xla
 
+        self.source.start_pass(0)
+        callbacks.on_test_begin()
+        weights = weights_of()
         program = self.source.program
         frozen = {name: weights[name] for name in program.frozen_names}
         states = {n: weights[n] for n in program.state_names if n not in program.initial}
         metrics, self._metrics = self._metrics or xla.copied(program.initial), None
         state = xla.State({}, {**metrics, **xla.copied(states)}, None)
-        self.source.start_pass(0)
-        callbacks.on_test_begin()
         step = 0
         logs: Logs = {}
         while (block := self.source.next(None)) is not None:
@@ -290,8 +299,7 @@ class Training:
         """Copies of the weights and the optimizer's state, by name."""
         from kcompile.runtimes.jax.own_steps import tree_arrays
 
-        self.weights.arrays.update(self.weights.assigned())
-        weights = {f"weights/{name}": array for name, array in self.weights.arrays.items()}
+        weights = {f"weights/{name}": array for name, array in self.weights.present().items()}
         return tree_arrays(weights) | tree_arrays(self.progress.slots, "slots/")
 
     def restore(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
@@ -306,9 +314,8 @@ class Training:
     def _advance(self, block: Block, epoch: int, step: int) -> Logs:
         from kcompile.runtimes.jax import training as xla
 
-        program, weights = block.program, self.weights
-        weights.arrays.update(weights.assigned())
-        arrays = {**weights.arrays, **self.metrics}
+        program = block.program
+        arrays = {**self.weights.present(), **self.metrics}
         state = xla.State(
             {name: arrays[name] for name in program.param_names},
             {name: arrays[name] for name in program.state_names},

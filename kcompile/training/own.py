@@ -10,9 +10,16 @@ import numpy as np
 
 from kcompile.ir.errors import NonFiniteLossError, TrainingError
 from kcompile.ops.structure import leaves
-from kcompile.training.loops import OUTSIDE_TRAINING, Logs, Passes, Progress, require_steps
+from kcompile.training.loops import (
+    OUTSIDE_TRAINING,
+    Logs,
+    Passes,
+    Progress,
+    WeightsOf,
+    require_steps,
+)
 from kcompile.training.optimizers import Optimizer
-from kcompile.training.weights import BorrowedWeights, on_device
+from kcompile.training.weights import BorrowedWeights, copied
 
 
 def optimizers_of(model: Any) -> list[Optimizer]:
@@ -98,14 +105,12 @@ class OwnTraining:
     def _advance(self, batch: Any) -> Logs:
         for optimizer in self._optimizers:
             optimizer.refresh_rate()
-        arrays = self.weights.arrays
-        for borrowed in (self.weights, self._slots, self._metrics):
-            borrowed.arrays.update(borrowed.assigned())
+        arrays = self.weights.present()
         state = (
             [arrays[name] for name in self._trained],
             [arrays[name] for name in self._others],
-            list(self._slots.arrays.values()),
-            list(self._metrics.arrays.values()),
+            list(self._slots.present().values()),
+            list(self._metrics.present().values()),
         )
         logs, after = self._step(state, batch, self._seed, self._progress.num_updates)
         self._progress.num_updates += 1
@@ -123,20 +128,17 @@ class OwnTraining:
 
     def snapshot(self) -> dict[str, np.ndarray[Any, Any]]:
         """Copies of the weights and the optimizers' variables, by name."""
-        for borrowed in (self.weights, self._slots):
-            borrowed.arrays.update(borrowed.assigned())
-        groups = (("weights/", self.weights.arrays), ("slots/", self._slots.arrays))
         return {
             f"{prefix}{name}": np.array(array)
-            for prefix, arrays in groups
-            for name, array in arrays.items()
+            for prefix, borrowed in (("weights/", self.weights), ("slots/", self._slots))
+            for name, array in borrowed.present().items()
         }
 
     def restore(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Go on with what `snapshot` gave."""
         for prefix, borrowed in (("weights/", self.weights), ("slots/", self._slots)):
             kept = {name: arrays[f"{prefix}{name}"] for name in borrowed.arrays}
-            borrowed.arrays.update(on_device(kept))
+            borrowed.arrays.update(copied(kept))
 
     def finish(self) -> None:
         """Give back what was borrowed."""
@@ -161,9 +163,12 @@ class OwnEvaluation:
         self.source = source
 
     def run(
-        self, weights: Mapping[str, Any], callbacks: Any, epoch: int | None = None
+        self, weights_of: WeightsOf, callbacks: Any, epoch: int | None = None
     ) -> tuple[Logs, Mapping[str, Any]]:
         """The logs, and the states afterwards; see `loops.Evaluation`."""
+        self.source.start_pass(0)
+        callbacks.on_test_begin()
+        weights = weights_of()
         names = {variable: name for name, variable in self._model.named_weights().items()}
         others = [names[v] for v in self._model.non_trainable_variables]
         state: Any = (
@@ -172,14 +177,11 @@ class OwnEvaluation:
             list(_initial(self._model).values()),
         )
         each = callbacks.looks_at_batches("test")
-        self.source.start_pass(0)
-        callbacks.on_test_begin()
         logs: Logs = {}
         number = 0
         while (batch := self.source.next(None)) is not None:
             callbacks.on_test_batch_begin(number)
-            logs, state = self._step(state, batch, self._seed, self._progress.num_outside)
-            self._progress.num_outside += 1
+            logs, state = self._step(state, batch, self._seed, self._progress.next_outside())
             if each:
                 logs = read_logs(logs, epoch, number)
             callbacks.on_test_batch_end(number, logs if each else {})

@@ -10,8 +10,7 @@ import numpy as np
 from kcompile.ir.errors import DataError
 from kcompile.losses import BinaryCrossentropy, BinaryFocalCrossentropy
 from kcompile.ops.structure import map_leaves
-from kcompile.training import data as datasets
-from kcompile.training import streams
+from kcompile.training import arrays, labels, streams
 from kcompile.training.data import DataSet
 from kcompile.training.host_stage import HostStage, run_host_stage
 from kcompile.training.objective import Objective
@@ -42,9 +41,9 @@ def prepare(
     names = model.output_names
     targets: Arrays = {}
     if y is not None:
-        named = datasets.assign_names(y, names, "output", "y", optional=names)
+        named = arrays.assign_names(y, names, "output", "y", optional=names)
         targets = {
-            name: datasets.fit_to_target(value, _target(name, where))
+            name: arrays.fit_to_target(value, _target(name, where))
             for name, value in named.items()
             if value is not None
         }
@@ -62,15 +61,15 @@ def prepare_inputs(
     if x is None:
         raise DataError("there are no data", where=where, hint="Give x")
     if not model.built:
-        model.build_for(_arrays(datasets.only(x), f"{where}: x"))
+        model.build_for(_arrays(arrays.only(x), f"{where}: x"))
     types = dict(model.input_types())
-    given = datasets.assign_names(_by_input_name(model, x), list(types), "input", "x")
+    given = arrays.assign_names(_by_input_name(model, x), list(types), "input", "x")
     sizes: dict[str, int] = {}
-    arrays = {
-        name: datasets.fit_to_input(name, given[name], type, sizes, f"{where}: input")
+    inputs = {
+        name: arrays.fit_to_input(name, given[name], type, sizes, f"{where}: input")
         for name, type in types.items()
     }
-    return DataSet(run_host_stage(model, arrays) if for_device else arrays, {}, {}), sizes
+    return DataSet(run_host_stage(model, inputs) if for_device else inputs, {}, {}), sizes
 
 
 class ModelView:
@@ -111,12 +110,12 @@ def require_known_labels(
     for output in objective.outputs:
         loss, name = output.loss, output.output
         if isinstance(loss, (BinaryCrossentropy, BinaryFocalCrossentropy)):
-            datasets.require_probabilities(data.y[name], _target(name, where))
+            labels.require_probabilities(data.y[name], _target(name, where))
         if loss is None or not loss.labels_are_classes:
             continue
         num_classes = shapes[name][getattr(loss, "axis", -1)]
-        datasets.require_classes(class_weight or {}, num_classes)
-        datasets.require_labels_in_range(
+        labels.require_classes(class_weight or {}, num_classes)
+        labels.require_labels_in_range(
             data.y[name], num_classes, getattr(loss, "ignore_class", None), _target(name, where)
         )
 
@@ -128,10 +127,10 @@ def _target(name: str, where: str) -> str:
 def _arrays(x: Any, where: str) -> Any:
     """x with arrays in the place of what can be one; a list of arrays is several inputs."""
     if isinstance(x, Mapping):
-        return {key: datasets.as_values(value, where) for key, value in x.items()}
+        return {key: arrays.as_values(value, where) for key, value in x.items()}
     if isinstance(x, (list, tuple)) and all(hasattr(entry, "shape") for entry in x):
-        return [datasets.as_values(value, where) for value in x]
-    return datasets.as_values(x, where)
+        return [arrays.as_values(value, where) for value in x]
+    return arrays.as_values(x, where)
 
 
 def raw_arrays(structure: Any, where: str) -> Any:
@@ -151,7 +150,7 @@ def named_by_output(model: Any, structure: Any) -> dict[str, Any]:
     if structure is None:
         return {}
     names = model.output_names
-    return datasets.assign_names(structure, names, "output", "compute_loss", optional=names)
+    return arrays.assign_names(structure, names, "output", "compute_loss", optional=names)
 
 
 def _by_input_name(model: Any, x: Any) -> Any:
@@ -178,16 +177,16 @@ def _sample_weights(
         if len(targets) != 1:
             raise DataError("class_weight is for models with one output", where=where)
         name, target = next(iter(targets.items()))
-        return {name: datasets.class_weights(target, class_weight)}
+        return {name: labels.class_weights(target, class_weight)}
     if given is None:
         return {}
     place = f"{where}: sample_weight"
     if isinstance(given, Mapping) or (isinstance(given, (list, tuple)) and len(names) > 1):
-        named = datasets.assign_names(given, names, "output", place, optional=names)
+        named = arrays.assign_names(given, names, "output", place, optional=names)
     else:
-        named = dict.fromkeys(targets, datasets.only(given))
+        named = dict.fromkeys(targets, arrays.only(given))
     return {
-        name: datasets.as_array(value, place).astype(np.float32)
+        name: arrays.as_array(value, place).astype(np.float32)
         for name, value in named.items()
         if value is not None
     }

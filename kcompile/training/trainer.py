@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.ir.errors import DataError
 from kcompile.training import arguments, programs
 from kcompile.training.callbacks import CallbackList
-from kcompile.training.engine import Engine, Given, on_device
+from kcompile.training.engine import Engine
 from kcompile.training.fitting import Fit, validation_epochs
+from kcompile.training.given import Given, given_for_validation
 from kcompile.training.loops import Logs
 from kcompile.training.objective import Settings
-from kcompile.training.streams import is_stream
+from kcompile.training.predicting import prediction
+from kcompile.training.weights import on_device
 
 #: A batch size that no batch exceeds.
 _ONE_BATCH = int(np.iinfo(np.int32).max)
@@ -159,15 +160,14 @@ class Trainer(Engine):
         given = Given(
             "fit", x, y, sample_weight, class_weight, batch_size, steps_per_epoch, shuffle
         )
-        size = validation_batch_size or batch_size
+        options = (validation_batch_size or batch_size, validation_steps)
         held_out = None
         if validation_data is not None:
-            held_out = _validation(validation_data, size, validation_steps)
+            held_out = given_for_validation(validation_data, *options)
+        elif validation_split:
+            given, held_out = self.split(given, validation_split, *options)
         listed = self._callbacks(callbacks, verbose, add_history=True)
         with ExitStack() as stack:
-            if held_out is None and validation_split:
-                options = {"batch_size": size, "steps": validation_steps}
-                given, held_out = self.split(given, validation_split, **options)
             source = stack.enter_context(closing(self.source(given, listed, training=True)))
             evaluation = None
             if held_out is not None:
@@ -234,7 +234,7 @@ class Trainer(Engine):
         with closing(self.source(given, listed, training=False)) as source:
             _set_params(listed, verbose, 1, source.num_batches)
             weights = self.model.named_weights()
-            logs, states = self.evaluation(source).run(on_device(weights), listed)
+            logs, states = self.evaluation(source).run(lambda: on_device(weights), listed)
         for name, array in states.items():
             if name in weights:
                 weights[name].assign(array)
@@ -275,10 +275,10 @@ class Trainer(Engine):
         arguments.require_counts("predict", batch_size=batch_size, steps=steps)
         given = Given("predict", x, batch_size=batch_size, steps=steps)
         listed = self._callbacks(callbacks, verbose)
-        prediction = self.prediction(given)
-        with closing(prediction.source):
-            _set_params(listed, verbose, 1, prediction.source.num_batches)
-            return prediction.run(listed)
+        outputs = prediction(self, given)
+        with closing(outputs.source):
+            _set_params(listed, verbose, 1, outputs.source.num_batches)
+            return outputs.run(listed)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch."""
@@ -294,19 +294,6 @@ class Trainer(Engine):
             return ordered
         values = list(ordered.values())
         return values[0] if len(values) == 1 else values
-
-
-def _validation(given: Any, batch_size: int | None, steps: int | None) -> Given:
-    """What `validation_data` stands for."""
-    where = "fit: validation data"
-    if is_stream(given):
-        return Given(where, given, batch_size=batch_size, steps=steps)
-    if not isinstance(given, (list, tuple)) or len(given) not in (2, 3):
-        raise DataError(
-            "needs (x, y), (x, y, sample_weight) or a data set", where="fit: validation_data"
-        )
-    x, y, weight = (*given, None)[:3]
-    return Given(where, x, y, weight, None, batch_size, steps)
 
 
 def _set_params(callbacks: CallbackList, verbose: Any, epochs: int, steps: int | None) -> None:

@@ -28,14 +28,16 @@ class BorrowedWeights:
         for name, variable in self._variables.items():
             variable.lend(self._reader(name))
 
-    def assigned(self) -> dict[str, Any]:
-        """Copies of what was assigned to variables since the last call."""
+    def present(self) -> dict[str, Any]:
+        """The values, which now hold what was assigned to variables."""
         taken = {name: variable.take_assigned() for name, variable in self._variables.items()}
-        return self._copy({name: array for name, array in taken.items() if array is not None})
+        assigned = {name: array for name, array in taken.items() if array is not None}
+        self.arrays.update(self._copy(assigned))
+        return self.arrays
 
     def give_back(self) -> None:
         """Let the variables have the present values; no program may use them any more."""
-        present = {**self.arrays, **self.assigned()}
+        present = self.present()
         for name, variable in self._variables.items():
             variable.give_back(present[name])
 
@@ -43,8 +45,15 @@ class BorrowedWeights:
         return lambda: self._copy({name: self.arrays[name]})[name]
 
 
-def on_device(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Copies that nobody else holds."""
+def copied(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Copies on the device that nobody else holds."""
     from kcompile.runtimes.jax import training as xla
 
     return xla.copied(arrays)
+
+
+def on_device(variables: Mapping[str, Variable]) -> dict[str, Any]:
+    """The values of variables."""
+    from kcompile.runtimes.jax import training as xla
+
+    return xla.to_device({name: variable.array for name, variable in variables.items()})

@@ -1,5 +1,8 @@
 """Utilities around data and files."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from kcompile.ops.batches import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from kcompile.utils.directories import (
     image_dataset_from_directory,
@@ -11,19 +14,7 @@ from kcompile.utils.numerical import normalize, to_categorical
 from kcompile.utils.plotting import model_to_dot, plot_model
 from kcompile.utils.py_dataset import PyDataset
 from kcompile.utils.random import clear_session, set_random_seed
-from kcompile.utils.refused import (
-    CustomObjectScope,
-    FeatureSpace,
-    Progbar,
-    audio_dataset_from_directory,
-    custom_object_scope,
-    deserialize_keras_object,
-    get_custom_objects,
-    get_registered_name,
-    get_registered_object,
-    register_keras_serializable,
-    serialize_keras_object,
-)
+from kcompile.utils.refused import FeatureSpace, Progbar, audio_dataset_from_directory
 from kcompile.utils.sequences import (
     pad_sequences,
     split_dataset,
@@ -35,6 +26,47 @@ from kcompile.utils.tensors import (
     standardize_dtype,
 )
 
+if TYPE_CHECKING:
+    from kcompile.config import (
+        disable_interactive_logging,
+        enable_interactive_logging,
+        is_interactive_logging_enabled,
+    )
+    from kcompile.saving import (
+        CustomObjectScope,
+        custom_object_scope,
+        deserialize_keras_object,
+        get_custom_objects,
+        get_registered_name,
+        get_registered_object,
+        register_keras_serializable,
+        serialize_keras_object,
+    )
+
+Sequence = PyDataset
+
+#: Names that Keras has here too, and the modules that they are in; those import more than this one.
+_ELSEWHERE = {
+    "CustomObjectScope": "kcompile.saving",
+    "custom_object_scope": "kcompile.saving",
+    "deserialize_keras_object": "kcompile.saving",
+    "disable_interactive_logging": "kcompile.config",
+    "enable_interactive_logging": "kcompile.config",
+    "get_custom_objects": "kcompile.saving",
+    "get_registered_name": "kcompile.saving",
+    "get_registered_object": "kcompile.saving",
+    "is_interactive_logging_enabled": "kcompile.config",
+    "register_keras_serializable": "kcompile.saving",
+    "serialize_keras_object": "kcompile.saving",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ELSEWHERE:
+        return getattr(importlib.import_module(_ELSEWHERE[name]), name)
+    raise AttributeError(f"module 'kcompile.utils' has no attribute {name!r}")
+
+
 __all__ = [
     "ChecksumError",
     "CustomObjectScope",
@@ -42,12 +74,15 @@ __all__ = [
     "FeatureSpace",
     "Progbar",
     "PyDataset",
+    "Sequence",
     "array_to_img",
     "audio_dataset_from_directory",
     "cache_dir",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",
+    "disable_interactive_logging",
+    "enable_interactive_logging",
     "get_custom_objects",
     "get_file",
     "get_registered_name",
@@ -55,6 +90,7 @@ __all__ = [
     "get_source_inputs",
     "image_dataset_from_directory",
     "img_to_array",
+    "is_interactive_logging_enabled",
     "is_keras_tensor",
     "load_img",
     "model_to_dot",

@@ -320,6 +320,11 @@ def _(op: ops.Scan, operands: Types, results: Types) -> int:
 
 
 @op_flops.register
+def _(op: ops.CustomGradient, operands: Types, results: Types) -> int:
+    return sum(map(node_flops, op.body.nodes))
+
+
+@op_flops.register
 def _(op: ops.While, operands: Types, results: Types) -> int:
     # One step: how many there are depends on values.
     return sum(map(node_flops, (*op.condition.nodes, *op.body.nodes)))

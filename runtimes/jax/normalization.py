@@ -37,8 +37,16 @@ def batch_norm_training(
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     mean = jnp.mean(wide, axis=others)
     variance = jnp.mean(jnp.square(wide - _along(mean, x, op.axis)), axis=others)
-    mean, variance = mean.astype(x.dtype), variance.astype(x.dtype)
-    return _normalize(x, op.axis, op.epsilon, mean, variance, gamma, beta), mean, variance
+    y = _normalize(wide, op.axis, op.epsilon, mean, variance, gamma, beta)
+    return y.astype(x.dtype), _within_range(mean, x.dtype), _within_range(variance, x.dtype)
+
+
+def _within_range(x: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """x as `dtype`; what is beyond the range of float16 becomes its greatest number."""
+    if dtype == jnp.float16:
+        limits = jnp.finfo(jnp.float16)
+        x = jnp.clip(x, limits.min, limits.max)
+    return x.astype(dtype)
 
 
 def _normalize(

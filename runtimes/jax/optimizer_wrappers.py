@@ -229,13 +229,6 @@ def averages(state: Any) -> Any:
     return state.averages if isinstance(state, AveragedState) else None
 
 
-def with_averages(state: Any, values: Any) -> Any:
-    """The state with other averages."""
-    if isinstance(state, ScaledState):
-        return state._replace(inner=with_averages(state.inner, values))
-    return state._replace(averages=values)
-
-
 def named_arrays(state: Any) -> dict[str, Any]:
     """The arrays of a state on the host, by their places in it."""
     paths, _ = jax.tree_util.tree_flatten_with_path(jax.device_get(state))

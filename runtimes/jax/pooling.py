@@ -11,13 +11,14 @@ import numpy as np
 from jax import lax
 
 from kcompile.ir.ops import AveragePool, MaxPool
+from kcompile.ir.ops.reduction import least_number
 from kcompile.ir.ops.windows import explicit_padding, spatial_axes
 from kcompile.runtimes.jax.table import lowers
 
 
 @lowers(MaxPool)
 def max_pool(op: MaxPool, x: jax.Array) -> jax.Array:
-    return _reduce_windows(op, x, -np.inf, lax.max)
+    return _reduce_windows(op, x, least_number(x.dtype), lax.max)
 
 
 @lowers(AveragePool)

@@ -9,20 +9,27 @@ from kcompile.ir import ops
 from kcompile.runtimes.jax.table import lowers
 
 
+def _result_dtype(x: jax.Array) -> jnp.dtype | None:
+    """None for floats: left to choose, JAX adds up those of 16 bits in 32, which do not overflow.
+
+    Integers would become wider ones.
+    """
+    return None if jnp.issubdtype(x.dtype, jnp.floating) else x.dtype
+
+
 @lowers(ops.ReduceSum)
 def reduce_sum(op: ops.ReduceSum, x: jax.Array) -> jax.Array:
-    return jnp.sum(x, axis=op.axes, keepdims=op.keepdims, dtype=x.dtype)
+    return jnp.sum(x, axis=op.axes, keepdims=op.keepdims, dtype=_result_dtype(x))
 
 
 @lowers(ops.ReduceMean)
 def reduce_mean(op: ops.ReduceMean, x: jax.Array) -> jax.Array:
-    """Left to choose, JAX sums 16-bit floats in 32 bits, where the sum does not overflow."""
     return jnp.mean(x, axis=op.axes, keepdims=op.keepdims)
 
 
 @lowers(ops.ReduceProd)
 def reduce_prod(op: ops.ReduceProd, x: jax.Array) -> jax.Array:
-    return jnp.prod(x, axis=op.axes, keepdims=op.keepdims, dtype=x.dtype)
+    return jnp.prod(x, axis=op.axes, keepdims=op.keepdims, dtype=_result_dtype(x))
 
 
 @lowers(ops.ReduceMax)

@@ -14,6 +14,7 @@ from kcompile.ir.dims import Dim
 from kcompile.ir.errors import ExportError
 from kcompile.ir.graph import Graph, Role, Value
 from kcompile.ir.op import Array
+from kcompile.ir.ops import ForeignCall
 from kcompile.ir.ops.control import all_nodes
 from kcompile.ir.types import DType
 from kcompile.runtimes.onnx import (  # noqa: F401  the families fill the table
@@ -26,6 +27,7 @@ from kcompile.runtimes.onnx import (  # noqa: F401  the families fill the table
     convolution,
     cumulative,
     elementwise,
+    foreign,
     gradient,
     hashing,
     indexing,
@@ -133,6 +135,8 @@ def _check(graph: Graph) -> None:
     for node in all_nodes(graph):
         if type(node.op) not in LOWERINGS:
             reason = REFUSALS.get(type(node.op), "it has no lowering to ONNX")
+            if isinstance(node.op, ForeignCall):
+                reason = node.op.refusal
             raise ExportError(reason, where=place(graph, node))
 
 

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from kcompile import layers
 from kcompile.layers import LAYERS, InputLayer, Layer, Wrapper
+from kcompile.ops.missing import is_missing
 from tests.conformance import checks
 from tests.conformance.case import Case
 from tests.conformance.tables import CASES
+from tests.conformance.tables.elsewhere import ELSEWHERE
 
 
 def parameters(*, but: Any = lambda case: False) -> Any:
@@ -62,6 +65,14 @@ def test_configs_go_both_ways(case: Case) -> None:
     checks.configs(case)
 
 
+@parameters()
+def test_architectures_go_both_ways(case: Case) -> None:
+    checks.architecture(case)
+
+
 def test_every_layer_has_a_case() -> None:
-    shown = {LAYERS[case.layer] for case in CASES}
-    assert set(LAYERS.values()) - shown == {InputLayer, Wrapper}
+    """In the tables, or in the file that `elsewhere` names."""
+    shown = {case.layer for case in [*CASES, *(c for found in ELSEWHERE.values() for c in found)]}
+    here = {layer for layer in LAYERS.values() if not is_missing(layer)}
+    left = here - {getattr(layers, name) for name in shown}
+    assert left == {InputLayer, Wrapper}

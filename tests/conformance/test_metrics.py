@@ -327,6 +327,7 @@ def fitted(k, weights):
     return history, model.evaluate(X, Y, return_dict=True, **arguments), start
 
 
+@pytest.mark.slow
 def test_metrics_in_fit_and_evaluate():
     history, result, weights = fitted(Ours, None)
     expected_history, expected, _ = fitted(keras, weights)

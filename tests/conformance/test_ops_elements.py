@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kcompile import ops
+from kcompile.ir.errors import SpecError
 from tests.conformance.ops_case import (
     OpsCase,
     booleans,
@@ -15,6 +17,7 @@ from tests.conformance.ops_case import (
     vector,
     with_slow_tail,
 )
+from tests.ops.tolerances import assert_same
 
 SPECIAL = vector(np.nan, np.inf, -np.inf, 0.0, -0.0, 1.5, -1.5, 0.5)
 UNIT = np.tanh(normal(3, 4))
@@ -75,6 +78,7 @@ QUOTIENTS = [
         case(function, normal(9), 2),
     )
 ]
+REMAINDERS = ("floor_divide", "mod", "fmod")
 BITS = (
     [
         entry
@@ -122,9 +126,45 @@ OTHERS = [
     case("select", [booleans(4), normal(4) > 0], [normal(4), integers(4)], 7.0),
     case("select", [booleans(4)], [integers(4)]),
 ]
-CASES = [*ELEMENTS, *PAIRS, *QUOTIENTS, *BITS, *OTHERS]
+BOOLEANS = [
+    *(
+        case(
+            function,
+            booleans(9),
+            np.ones(9, bool) if function in REMAINDERS else booleans(9)[::-1].copy(),
+        )
+        for function in ("add", "multiply", "maximum", "minimum", "fmax", "fmin", *REMAINDERS)
+    ),
+    case("power", booleans(9), booleans(9)[::-1].copy(), exports=False),
+    *(case(function, booleans(5)) for function in ("absolute", "square", "relu", "hard_tanh")),
+]
+ROUNDED = [
+    *(
+        case("round", vector(-14, 0, 4, 5, 15, 25, 26, 35, dtype=dtype), decimals=decimals)
+        for dtype in ("int8", "int32", "float32")
+        for decimals in (-1, 1)
+    ),
+    *(case(function, integers(5, dtype="int8")) for function in ("hard_tanh", "relu")),
+]
+CASES = [*ELEMENTS, *PAIRS, *QUOTIENTS, *BITS, *OTHERS, *BOOLEANS, *ROUNDED]
 
 
 @pytest.mark.parametrize("entry", with_slow_tail(CASES))
 def test_equals_keras(entry: OpsCase) -> None:
     check(entry)
+
+
+def test_integers_have_no_negative_powers() -> None:
+    with pytest.raises(SpecError, match="Cast them to floats"):
+        ops.power(integers(3), -1)
+
+
+def test_integers_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(SpecError, match="do not fit int32"):
+        ops.add(np.asarray([2**40]), 1)
+
+
+def test_integers_round_to_thousands_without_error() -> None:
+    """Keras divides floats, and loses 1 of most."""
+    x = integers(40, low=-(10**6), high=10**6)
+    assert_same(ops.round(x, -3), np.round(x, -3))

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+import kcompile
 from kcompile import layers, ops
 from kcompile.models import Model, Sequential
 from tests.conformance.tables.recurrent import CONFIGS, MODELS, VARIANTS
@@ -235,3 +236,40 @@ def test_the_models_hold_every_layer_of_the_family():
 
 def _with_inner(layer):
     return [layer, *(found for inner in layer._sublayers for found in _with_inner(inner))]
+
+
+def cell_of(k):
+    """A cell by that library whose output is not its state."""
+
+    class Cell(k.layers.Layer):
+        state_size = output_size = 2
+
+        def build(self, input_shape):
+            self.kernel = self.add_weight(shape=(input_shape[-1], 2), initializer="ones")
+
+        def call(self, x, states, training=False):
+            state = k.ops.tanh(k.ops.matmul(x, self.kernel) + states[0])
+            return 2 * state, [state]
+
+    return Cell()
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("unroll", [False, True])
+def test_a_custom_cell_skips_masked_steps_as_in_keras(unroll, backwards):
+    options = {"unroll": unroll, "go_backwards": backwards}
+    x = np.random.default_rng(0).normal(size=(3, 5, 3)).astype("f")
+    x[:, :2] = x[1, 3] = x[0, 4] = x[2] = 0
+    results = []
+    for k in (keras, kcompile):
+        sequences, state = k.Input((5, 3)), k.Input((2,))
+        masked = k.layers.Masking()(sequences)
+        outputs = [
+            k.layers.RNN(cell_of(k), return_sequences=whole, **options)(
+                masked, initial_state=[state]
+            )
+            for whole in (False, True)
+        ]
+        results.append(in_list(k.Model([sequences, state], outputs)([x, np.ones((3, 2), "f")])))
+    for found, expected in zip(*reversed(results), strict=True):
+        np.testing.assert_allclose(found, expected, **TOLERANCE)

@@ -77,3 +77,21 @@ def test_weights_go_both_ways(tmp_path: Path) -> None:
     again = make(keras, TIME, False)
     again.load_weights(back)
     np.testing.assert_allclose(np.asarray(again(x)), expected, 1e-5, 1e-5)
+
+
+def test_values_of_another_width_than_keys_equal_numpy() -> None:
+    """Keras 3.15.1 refuses `value_dim` unlike `key_dim` on JAX, so the equations are the judge."""
+    rng = np.random.default_rng(0)
+    query, value = rng.normal(size=(2, 3, 4)).astype("f"), rng.normal(size=(2, 5, 6)).astype("f")
+    layer = kcompile.layers.MultiHeadAttention(2, key_dim=3, value_dim=5)
+    layer(query, value)
+    layer.set_weights([rng.normal(size=w.shape).astype("f") for w in layer.get_weights()])
+    wq, bq, wk, bk, wv, bv, wo, bo = layer.get_weights()
+    q, k, v = (
+        np.einsum("ntc,chd->nthd", x, w) + b
+        for x, w, b in ((query, wq, bq), (value, wk, bk), (value, wv, bv))
+    )
+    scores = np.exp(np.einsum("nqhd,nkhd->nhqk", q, k) / np.sqrt(3))
+    mixed = np.einsum("nhqk,nkhd->nqhd", scores / scores.sum(-1, keepdims=True), v)
+    expected = np.einsum("nqhd,hdc->nqc", mixed, wo) + bo
+    np.testing.assert_allclose(layer(query, value), expected, rtol=1e-4, atol=1e-5)

@@ -187,7 +187,7 @@ def test_reductions_equal_keras(name, shape):
 def test_ties_and_places_beyond_k():
     y_pred = np.array([[0.4, 0.4, 0.2], [0.1, 0.2, 0.7], [0.3, 0.3, 0.4]], "f")
     for k in (1, 2, 3):
-        for labels in ([0, 0, 0], [1, 1, 1], [2, 2, 2]):
+        for labels in ([0, 0, 0], [1, 1, 1], [2, 2, 2], [-1, -3, -4], [3, 7, -2]):
             ours = metrics.sparse_top_k_categorical_accuracy(np.array(labels), y_pred, k)
             theirs = keras.metrics.sparse_top_k_categorical_accuracy(np.array(labels), y_pred, k)
             np.testing.assert_array_equal(ours, theirs)

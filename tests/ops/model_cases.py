@@ -93,6 +93,11 @@ BATCH_STATISTICS = [
     values("empty-batch", ops.BatchNormTraining(), operand(0, 3)),
     values("float16", ops.BatchNormTraining(), operand(6, 3, dtype=F16)),
     values("bfloat16", ops.BatchNormTraining(), operand(6, 3, dtype=BF16)),
+    values(
+        "float16-large",
+        ops.BatchNormTraining(),
+        operand(4, 1, dtype=F16, draw=exactly(300, -300, 0, 900)),
+    ),
 ]
 
 RNG = operand(2, dtype=DType.UINT32, draw=integers(0, 2**32))

@@ -10,7 +10,7 @@ from kcompile.ir.ops.windows import CHANNELS_FIRST, Padding
 from kcompile.ir.types import DType
 from tests.ops.case import Case, Operand, operand, scattered, smooth, special, unit, values
 
-BF16, F16 = DType.BFLOAT16, DType.FLOAT16
+BF16, F16, I32 = DType.BFLOAT16, DType.FLOAT16, DType.INT32
 
 
 def conv(
@@ -116,4 +116,20 @@ def _pools(pool: type[ops.MaxPool] | type[ops.AveragePool]) -> list[Case]:
     ]
 
 
-CASES: list[Case] = [*CONVOLUTIONS, *_pools(ops.MaxPool), *_pools(ops.AveragePool)]
+def _large(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Integers that float32 does not hold."""
+    return rng.integers(-(2**31), 2**31, shape)
+
+
+INTEGERS = [
+    values(
+        "int32", ops.MaxPool((2, 2), (2, 2), "same"), operand(2, 5, 4, 3, dtype=I32, draw=_large)
+    ),
+    values("int8", ops.MaxPool((2,), (3,), "same"), operand(1, "t", 2, dtype=DType.INT8), t=7),
+    values("uint8", ops.MaxPool((2,), (1,), ((1, 1),)), operand(1, 4, 2, dtype=DType.UINT8)),
+]
+
+CASES: list[Case] = [
+    *(*CONVOLUTIONS, *_pools(ops.MaxPool), *_pools(ops.AveragePool)),
+    *INTEGERS,
+]

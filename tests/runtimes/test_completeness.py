@@ -30,6 +30,7 @@ EXCEPTIONS: dict[str, frozenset[type[Op]]] = {
             ops.CategoricalCrossentropy,
             ops.CrossHash,
             ops.Dropout,
+            ops.ForeignCall,  # Python code
             ops.HashBucket,
             ops.RandomUniform,
             ops.SparseCategoricalCrossentropy,

@@ -6,7 +6,7 @@ import pytest
 from kcompile.ir.dims import symbol
 from kcompile.ir.errors import DataError
 from kcompile.ir.types import DType, TensorType
-from kcompile.training import data
+from kcompile.training import arrays, data, labels
 from kcompile.training.blocks import RESPONSE_SECONDS, BlockLength, Feeder
 from kcompile.training.data import Batching
 
@@ -62,28 +62,28 @@ def test_the_split_takes_the_last_rows():
     ],
 )
 def test_inputs_are_cast_at_most_to_32_bits(given, dtype):
-    array = data.fit_to_input("x", given, ROW, {}, "fit: input")
+    array = arrays.fit_to_input("x", given, ROW, {}, "fit: input")
     assert array.dtype == dtype
     np.testing.assert_array_equal(array.astype(np.float32), np.asarray(given, np.float32))
 
 
 def test_an_axis_of_size_1_is_added_or_taken_off():
     column = ROW.with_shape((ROW.shape[0], 1))
-    assert data.fit_to_input("x", np.ones(5), column, {}, "").shape == (5, 1)
-    assert data.fit_to_input("x", np.ones((5, 3, 1)), ROW, {}, "").shape == (5, 3)
+    assert arrays.fit_to_input("x", np.ones(5), column, {}, "").shape == (5, 1)
+    assert arrays.fit_to_input("x", np.ones((5, 3, 1)), ROW, {}, "").shape == (5, 3)
 
 
 def test_targets_keep_integers():
-    assert data.fit_to_target(np.arange(3), "y").dtype == np.int32
-    assert data.fit_to_target(np.ones(3), "y").dtype == np.float32
-    assert data.fit_to_target([True, False], "y").dtype == np.int32
+    assert arrays.fit_to_target(np.arange(3), "y").dtype == np.int32
+    assert arrays.fit_to_target(np.ones(3), "y").dtype == np.float32
+    assert arrays.fit_to_target([True, False], "y").dtype == np.int32
     with pytest.raises(DataError, match="beyond 32 bits"):
-        data.fit_to_target(np.array([2**40]), "y")
+        arrays.fit_to_target(np.array([2**40]), "y")
 
 
 @pytest.mark.parametrize("target", [[0, 2, 1], [[0], [2], [1]], np.eye(3)[[0, 2, 1]]])
 def test_class_weights(target):
-    weights = data.class_weights(np.asarray(target), {0: 3.0, 1: 0.5})
+    weights = labels.class_weights(np.asarray(target), {0: 3.0, 1: 0.5})
     np.testing.assert_array_equal(weights, np.array([3.0, 1.0, 0.5], np.float32))
 
 

@@ -12,7 +12,7 @@ from kcompile.ir.errors import (
     SpecError,
     TrainingError,
 )
-from kcompile.training.engine import Given
+from kcompile.training.given import Given
 
 X = np.random.default_rng(0).standard_normal((10, 4)).astype(np.float32)
 Y = np.arange(10) % 3

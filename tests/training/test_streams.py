@@ -1,5 +1,6 @@
 """Training, evaluation and prediction on data that come in batches, against Keras's."""
 
+import functools
 import threading
 
 import grain
@@ -10,7 +11,7 @@ import pytest
 
 import kcompile
 from kcompile.ir.errors import DataError, SpecError
-from kcompile.training import sources, streams
+from kcompile.training import stream_sources, streams
 from kcompile.utils import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 RANDOM = np.random.default_rng(3)
@@ -36,12 +37,16 @@ def network(library):
 
 def pair():
     """The same model here and in Keras."""
-    ours, theirs = network(kcompile), network(keras)
+    ours, theirs = compiled(kcompile), compiled(keras)
     ours.set_weights([np.asarray(w) for w in theirs.get_weights()])
-    for library, model in ((kcompile, ours), (keras, theirs)):
-        loss = library.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile("adam", loss, metrics=["accuracy"], weighted_metrics=["accuracy"])
     return ours, theirs
+
+
+def compiled(library):
+    model = network(library)
+    loss = library.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"], weighted_metrics=["accuracy"])
+    return model
 
 
 def assert_same(ours, theirs, history=None, expected=None):
@@ -115,33 +120,52 @@ class KerasDataset(keras.utils.PyDataset):
         return self.given[index]
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("kind", ["list", "loader", "tensors", "ours", "keras", "grain"])
-def test_fit_is_that_on_arrays(kind, weighted):
-    given = batches(weighted)
-    make = {
-        "list": lambda: iter(given * 2),
-        "loader": Loader,
-        "tensors": lambda: iter([tuple(map(Tensor, batch)) for batch in given] * 2),
-        "ours": lambda: Dataset(given),
-        "keras": lambda: KerasDataset(given),
-        "grain": lambda: grain.MapDataset.source(given),
-    }[kind]
-    if kind == "loader" and weighted:
-        given = batches()
-        weighted = False
-    ours, theirs = pair()
-    steps = {"steps_per_epoch": len(given)} if kind in ("list", "tensors") else {}
+@functools.cache
+def on_arrays(weighted):
+    """Keras's model before training, the one trained on arrays, and its results."""
+    before, model = network(keras), compiled(keras)
+    before.set_weights(model.get_weights())
     weights = {"sample_weight": W} if weighted else {}
+    history = model.fit(X, Y, batch_size=6, epochs=2, **weights, **OPTIONS).history
+    results = model.evaluate(X, Y, batch_size=6, verbose=0, return_dict=True, **weights)
+    return before, model, history, results, model.predict(X, verbose=0)
+
+
+SOURCES = {
+    "list": lambda given: iter(given * 2),
+    "loader": lambda given: Loader(),
+    "tensors": lambda given: iter([tuple(map(Tensor, batch)) for batch in given] * 2),
+    "ours": lambda given: Dataset(given),
+    "keras": lambda given: KerasDataset(given),
+    "grain": lambda given: grain.MapDataset.source(given),
+}
+CASES = [
+    *((kind, False) for kind in SOURCES),
+    ("ours", True),
+    *(
+        pytest.param(kind, True, marks=pytest.mark.slow)
+        for kind in ("list", "tensors", "keras", "grain")
+    ),
+]
+
+
+@pytest.mark.parametrize("kind, weighted", CASES)
+def test_fit_is_that_on_arrays(kind, weighted):
+    before, trained, logs, results, outputs = on_arrays(weighted)
+    ours = compiled(kcompile)
+    ours.set_weights(before.get_weights())
+    given = batches(weighted)
+
+    def make():
+        return SOURCES[kind](given)
+
+    steps = {"steps_per_epoch": len(given)} if kind in ("list", "tensors") else {}
     history = ours.fit(make(), epochs=2, **steps, **OPTIONS).history
-    expected = theirs.fit(X, Y, batch_size=6, epochs=2, **weights, **OPTIONS).history
-    assert_same(ours, theirs, history, expected)
-    results = ours.evaluate(make(), steps=len(given), verbose=0, return_dict=True)
-    expected = theirs.evaluate(X, Y, batch_size=6, verbose=0, return_dict=True, **weights)
-    assert results == pytest.approx(expected, rel=1e-4)
-    np.testing.assert_allclose(
-        ours.predict(make(), steps=len(given), verbose=0), theirs.predict(X, verbose=0), rtol=1e-4
-    )
+    assert_same(ours, trained, history, logs)
+    evaluated = ours.evaluate(make(), steps=len(given), verbose=0, return_dict=True)
+    assert evaluated == pytest.approx(results, rel=1e-4)
+    predicted = ours.predict(make(), steps=len(given), verbose=0)
+    np.testing.assert_allclose(predicted, outputs, rtol=1e-4)
 
 
 def test_an_endless_generator_and_validation_data_of_another_kind():
@@ -312,7 +336,7 @@ class Counted(h5py.Dataset):
 def file(tmp_path, monkeypatch):
     # 64 rows of 4 + 1 numbers: at most ten rows at once.
     monkeypatch.setattr(streams, "READ_BYTES", 240)
-    monkeypatch.setattr(sources, "STREAM_BYTES", 240)
+    monkeypatch.setattr(stream_sources, "STREAM_BYTES", 240)
     Counted.reads.clear()
     with h5py.File(tmp_path / "rows.h5", "w") as opened:
         rows = RANDOM.standard_normal((64, 4)).astype(np.float32)

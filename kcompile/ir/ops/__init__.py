@@ -65,6 +65,7 @@ from kcompile.ir.ops.elementwise import (
     Subtract,
     Where,
 )
+from kcompile.ir.ops.foreign import CustomGradient, ForeignCall
 from kcompile.ir.ops.gradient import StopGradient
 from kcompile.ir.ops.hashing import CrossHash, HashBucket
 from kcompile.ir.ops.indexing import GatherElements, ScatterNd
@@ -160,6 +161,7 @@ __all__ = [
     "CountTokens",
     "CrossHash",
     "CumSum",
+    "CustomGradient",
     "DimSize",
     "Divide",
     "Dropout",
@@ -170,6 +172,7 @@ __all__ = [
     "Expm1",
     "Floor",
     "FloorDivide",
+    "ForeignCall",
     "Gather",
     "GatherElements",
     "Gelu",

@@ -25,6 +25,14 @@ def _along(vector: Array, x: Array, axis: int) -> Array:
     return vector.reshape(shape)
 
 
+def within_range(x: Array, dtype: np.dtype) -> Array:
+    """x as `dtype`; what is beyond the range of float16 becomes its greatest number."""
+    if dtype == np.float16:
+        limits = np.finfo(np.float16)
+        x = np.clip(x, limits.min, limits.max)
+    return x.astype(dtype)
+
+
 def _mean_of_others(x: Array, axis: int) -> Array:
     """The mean over all axes but `axis`; NaN of nothing."""
     others = tuple(i for i in range(x.ndim) if i != axis)
@@ -71,7 +79,8 @@ class BatchNormTraining(Op):
     """`y = (x - mean) / sqrt(variance + epsilon) * gamma + beta`, with the batch's own statistics.
 
     mean and variance are over all axes but `axis`, the variance with divisor n; the results are
-    y, mean `[C]` and variance `[C]`. `forced` says that the model asks for this at inference too.
+    y, mean `[C]` and variance `[C]`, which do not leave the range of float16 where they are that.
+    `forced` says that the model asks for this at inference too.
     """
 
     axis: int = -1
@@ -91,6 +100,5 @@ class BatchNormTraining(Op):
         wide = x.astype(np.promote_types(x.dtype, np.float32), copy=False)
         mean = _mean_of_others(wide, axis)
         variance = _mean_of_others((wide - _along(mean, x, axis)) ** 2, axis)
-        mean, variance = mean.astype(x.dtype), variance.astype(x.dtype)
-        y = BatchNorm(self.axis, self.epsilon).reference(x, mean, variance, gamma, beta)
-        return y, mean, variance
+        y = BatchNorm(self.axis, self.epsilon).reference(wide, mean, variance, gamma, beta)
+        return y.astype(x.dtype), within_range(mean, x.dtype), within_range(variance, x.dtype)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kcompile.ir.op import Array, Op, require
+from kcompile.ir.ops.reduction import least_number
 from kcompile.ir.ops.windows import (
     CHANNELS_FIRST,
     CHANNELS_LAST,
@@ -34,7 +35,7 @@ class _Pool(Op):
     data_format: str = CHANNELS_LAST
 
     def infer(self, x: TensorType) -> TensorType:
-        require(x.dtype.is_floating, "needs floating-point numbers")
+        require(x.dtype.is_numeric, "needs numbers")
         once = (1,) * len(self.window)
         check_windows(x.rank, self.data_format, self.window, self.strides, once, self.padding)
         if not isinstance(self.padding, str):
@@ -72,13 +73,17 @@ class MaxPool(_Pool):
     """`y`: the greatest of each window; NaN if any is."""
 
     def reference(self, x: Array) -> Array:
-        windows = self._windows(self._to_channels_last(x), -np.inf)
+        windows = self._windows(self._to_channels_last(x), least_number(x.dtype))
         return self._from_channels_last(np.max(windows, axis=self._window_axes))
 
 
 @dataclass(frozen=True)
 class AveragePool(_Pool):
     """`y`: the mean of each window's elements of x; padding does not count."""
+
+    def infer(self, x: TensorType) -> TensorType:
+        require(x.dtype.is_floating, "needs floating-point numbers")
+        return super().infer(x)
 
     def reference(self, x: Array) -> Array:
         last = self._to_channels_last(x)

@@ -36,7 +36,8 @@ class ReduceSum(_Reduction):
     """`y`: the sum over axes; 0 of nothing."""
 
     def reference(self, x: Array) -> Array:
-        return np.sum(x, axis=self.axes, keepdims=self.keepdims, dtype=x.dtype)
+        total = np.sum(x, axis=self.axes, keepdims=self.keepdims, dtype=_wide(x.dtype))
+        return np.asarray(total, x.dtype)
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ReduceMean(_Reduction):
         return super().infer(x)
 
     def reference(self, x: Array) -> Array:
-        wide = np.promote_types(x.dtype, np.float32)  # a sum in 16 bits overflows before its mean
+        wide = _wide(x.dtype)
         total = np.sum(x, axis=self.axes, keepdims=self.keepdims, dtype=wide)
         count = np.prod([x.shape[axis] for axis in self.axes], dtype=np.int64)
         return np.asarray(total / wide.type(count), x.dtype)
@@ -59,7 +60,7 @@ class ReduceMax(_Reduction):
     """`y`: the greatest over axes; NaN if any is; the least number of the type of nothing."""
 
     def reference(self, x: Array) -> Array:
-        return np.max(x, axis=self.axes, keepdims=self.keepdims, initial=_least(x.dtype))
+        return np.max(x, axis=self.axes, keepdims=self.keepdims, initial=least_number(x.dtype))
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ class ReduceProd(_Reduction):
     """`y`: the product over axes; 1 of nothing."""
 
     def reference(self, x: Array) -> Array:
-        return np.prod(x, axis=self.axes, keepdims=self.keepdims, dtype=x.dtype)
+        product = np.prod(x, axis=self.axes, keepdims=self.keepdims, dtype=_wide(x.dtype))
+        return np.asarray(product, x.dtype)
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,13 @@ class Argmin(_ArgReduction):
         return np.asarray(index).astype(self.dtype.numpy)
 
 
-def _least(dtype: np.dtype) -> float | int:
+def _wide(dtype: np.dtype) -> np.dtype:
+    """The type to reduce in: in 16 bits an intermediate overflows before the result does."""
+    return dtype if dtype.kind in "iu" else np.promote_types(dtype, np.float32)
+
+
+def least_number(dtype: np.dtype) -> float | int:
+    """The least number of a type: -inf of floats."""
     return np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
 
 

@@ -21,6 +21,7 @@ from kcompile.layers.augmentation.histogram import AutoContrast, Equalization
 from kcompile.layers.base import Layer
 from kcompile.layers.nesting import layer_of
 from kcompile.ops.dispatch import has_keras_tensor
+from kcompile.ops.missing import missing
 from kcompile.ops.random import randint
 from kcompile.ops.tensor import TracedTensor
 from kcompile.ops.trace import current_trace
@@ -94,33 +95,12 @@ class RandAugment(ImageAugmentation):
         raise NotImplementedError("RandAugment: segmentation masks are not there yet")
 
 
-class AugMix(ImageAugmentation):
-    """Refused for now; its arguments are Keras's."""
-
-    def __init__(
-        self,
-        value_range: Sequence[float] = (0, 255),
-        num_chains: int = 3,
-        chain_depth: int = 3,
-        factor: Numbers = 0.3,
-        alpha: float = 1.0,
-        all_ops: bool = True,
-        interpolation: str = "bilinear",
-        seed: int | None = None,
-        data_format: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        raise NotImplementedError(
-            "AugMix: not there yet; its chains are drawn in Python, so that a graph would repeat"
-            " the first ones for ever. Use RandAugment"
-        )
-
-
-class MaxNumBoundingBoxes(ImageAugmentation):
-    """Refused for now."""
-
-    def __init__(self, max_number: int, fill_value: float = -1, **kwargs: Any) -> None:
-        raise NotImplementedError("MaxNumBoundingBoxes: bounding boxes are not there yet")
+AugMix = missing(
+    "layers.AugMix",
+    "its chains are drawn in Python, so that a graph would repeat the first ones for ever; use"
+    " RandAugment",
+)
+MaxNumBoundingBoxes = missing("layers.MaxNumBoundingBoxes", "bounding boxes are not there yet")
 
 
 class Pipeline(Layer):

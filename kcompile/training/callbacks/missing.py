@@ -19,17 +19,3 @@ class OrbaxCheckpoint(Callback):
             "OrbaxCheckpoint is not there yet: ModelCheckpoint saves weights, and BackupAndRestore"
             " saves what is needed to go on"
         )
-
-
-class SwapEMAWeights(Callback):
-    """Not there yet: it would evaluate with the moving averages of the weights.
-
-    Raises:
-        NotImplementedError: always.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise NotImplementedError(
-            "SwapEMAWeights is not there yet: with use_ema=True the averages become the weights"
-            " after fit, or every ema_overwrite_frequency updates"
-        )

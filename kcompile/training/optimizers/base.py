@@ -241,14 +241,6 @@ class Optimizer(StatelessUpdates, OwnUpdates):
         found = wrappers.averages(self._progress.slots)
         return None if found is None else xla.copied(found)
 
-    @averages.setter
-    def averages(self, values: Mapping[str, Any]) -> None:
-        from kcompile.runtimes.jax import optimizer_wrappers as wrappers
-        from kcompile.runtimes.jax import training as xla
-
-        slots = self._progress.slots
-        self._progress.slots = wrappers.with_averages(slots, xla.copied(values))
-
     def final_weights(self) -> dict[str, Any]:
         """What the weights are set to at the end of `fit`, by name: their averages, if any."""
         return self.averages or {}

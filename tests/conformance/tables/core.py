@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from tests.conformance.case import grid
+from collections.abc import Callable
+from typing import Any
+
+from tests.conformance.case import Case, grid
+
+Make = Callable[[Any], tuple[Any, Any]]
 
 POOLING = [{}, {"strides": 1}, {"padding": "same"}, {"pool_size": 3, "strides": 2}]
 ODD_POOLING = [*POOLING, {"pool_size": 3, "padding": "same", "strides": 2}]
@@ -94,6 +99,31 @@ TABLE = {
         [(3, 4, 2), (1, 1, 1)],
     ),
 }
+# Every merge layer on inputs that are masked: both, only the first, only the second, and of three.
+MERGING = ("Add", "Average", "Concatenate", "Maximum", "Minimum", "Multiply", "Subtract", "Dot")
+MASKED = {"both": (1, 1), "first": (1, 0), "second": (0, 1), "three": (1, 1, 1), "two": (1, 0, 1)}
+
+
+def _masked(name: str, masked: tuple[int, ...]) -> Make:
+    def make(k: Any) -> tuple[Any, Any]:
+        inputs = [k.Input((6, 3)) for _ in masked]
+        passed = [
+            k.layers.Masking()(x) if is_masked else x
+            for x, is_masked in zip(inputs, masked, strict=True)
+        ]
+        layer = k.layers.Dot(axes=2) if name == "Dot" else getattr(k.layers, name)()
+        y = layer(passed)
+        return inputs, [y, k.layers.GRU(2)(y)]
+
+    return make
+
+
 CASES = [
+    *(
+        Case(name, label=f"masked-{label}", make=_masked(name, masked))
+        for name in MERGING
+        for label, masked in MASKED.items()
+        if len(masked) == 2 or name not in ("Subtract", "Dot")
+    ),
     *(entry for name, (configs, shapes) in TABLE.items() for entry in grid(name, configs, shapes)),
 ]

@@ -154,6 +154,9 @@ MODELS = {
     "bidirectional-simple-rnn-masked": model(_bidirectional("SimpleRNN", None, **STATES), True),
     "bidirectional-two": model(_two_bidirectional, True),
     "cell": model(lambda layers: layers.RNN(layers.LSTMCell(4), **SEQUENCES, **STATES), True),
+    "gru-cell": model(lambda layers: layers.RNN(layers.GRUCell(3)), True),
+    "simple-rnn-cell": model(lambda layers: layers.RNN(layers.SimpleRNNCell(3)), True),
+    "rnn": model(lambda layers: layers.RNN(layers.GRUCell(3, reset_after=False), **STATES)),
     "stacked": model(_stacked),
     "stacked-sequences": model(lambda layers: _stacked(layers, **SEQUENCES, **BACKWARDS)),
     "stacked-masked": model(lambda layers: _stacked(layers, **SEQUENCES), True),
@@ -168,8 +171,14 @@ MODELS = {
     "shared": _shared,
 }
 
+#: Models with dropout.
+DROPPING = {"embedding"}
+
 #: The layer that a model is about, by the start of its name.
 SHOWN = {
+    "gru-cell": "GRUCell",
+    "simple-rnn-cell": "SimpleRNNCell",
+    "rnn": "RNN",
     "lstm": "LSTM",
     "gru": "GRU",
     "simple-rnn": "SimpleRNN",
@@ -196,7 +205,10 @@ def _of(make):
 
 
 CASES = [
-    *(Case(_layer(name), label=name, make=_of(make)) for name, make in MODELS.items()),
+    *(
+        Case(_layer(name), label=name, make=_of(make), is_random=name in DROPPING)
+        for name, make in MODELS.items()
+    ),
     Case("GRU", label="nested", make=_nested),
 ]
 

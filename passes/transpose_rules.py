@@ -217,14 +217,14 @@ UNARY = (
     *(ops.Rsqrt, ops.Sign, ops.Sin, ops.Sqrt),
     *(ops.Acos, ops.Acosh, ops.Asin, ops.Asinh, ops.Atan, ops.Atanh, ops.Cosh, ops.Sinh, ops.Tan),
     *(ops.BitwiseNot, ops.IsInf, ops.StopGradient),
-    *(ops.Elu, ops.Gelu, ops.LeakyRelu, ops.Relu, ops.Sigmoid, ops.Softplus, ops.Softsign),
-    ops.Tanh,
+    *(ops.Elu, ops.Gelu, ops.HardSigmoid, ops.HardSwish, ops.LeakyRelu, ops.Relu, ops.Sigmoid),
+    *(ops.Softplus, ops.Softsign, ops.Tanh),
 )
 BROADCASTING = (
     *(ops.Add, ops.Divide, ops.Maximum, ops.Minimum, ops.Multiply, ops.Power, ops.Remainder),
     *(ops.Equal, ops.Greater, ops.GreaterEqual, ops.Less, ops.LessEqual, ops.NotEqual),
     *(ops.LogicalAnd, ops.LogicalOr, ops.Subtract, ops.Where),
-    *(ops.Atan2, ops.FloorDivide, ops.ShiftLeft, ops.ShiftRight),
+    *(ops.Atan2, ops.FloorDivide, ops.PRelu, ops.ShiftLeft, ops.ShiftRight),
     *(ops.BitwiseAnd, ops.BitwiseOr, ops.BitwiseXor),
 )
 #: Random ops are not here: which number an element gets depends on its place.

@@ -47,7 +47,7 @@ _NO_ATTRIBUTES = {
     " fmax fmin fmod gcd get_item greater greater_equal heaviside hstack hypot i0 imag"
     " inner isfinite isinf isnan isneginf isposinf isreal kron lcm ldexp left_shift less"
     " less_equal log log10 log1p log2 logaddexp logaddexp2 logical_and logical_not"
-    " logical_or logical_xor matmul maximum minimum mod multiply negative nextafter"
+    " logical_or logical_xor matmul maximum minimum mod multiply negative"
     " not_equal outer power rad2deg ravel real reciprocal right_shift select sign signbit"
     " sin sinc sinh sqrt square subtract tan tanh true_divide trunc vdot vstack where",
 }
@@ -327,7 +327,6 @@ _TABLE = (
     _function("unstack", "core", "num", "axis"),
     _function("vander", "numpy", "N", "increasing"),
     _function("var", "numpy", *_REDUCTION),
-    _function("view", "numpy", "dtype"),
     _function("vsplit", "numpy", "indices_or_sections"),
     _function("zeros_like", "numpy", "dtype"),
 )

@@ -92,7 +92,7 @@ class _MultiHead(Layer):
         )
 
     def _make_core(self, axis: int | list[int]) -> None:
-        self._softmax = Softmax(axis, dtype=self.dtype_policy)
+        self._softmax = Softmax(axis, dtype=self.dtype_policy, name="softmax")
         self._dropout_layer = Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
         for layer in (self._softmax, self._dropout_layer):
             layer.built = True

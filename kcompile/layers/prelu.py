@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import kcompile.ops as ops
 from kcompile import constraints, initializers, regularizers
 from kcompile.layers.base import Layer
 from kcompile.layers.core import check_channels
+from kcompile.ops.nn import prelu
 
 
 class PReLU(Layer):
@@ -51,5 +51,4 @@ class PReLU(Layer):
         )
 
     def call(self, inputs: Any) -> Any:
-        below = ops.multiply(self.alpha, ops.relu(ops.negative(inputs)))
-        return ops.subtract(ops.relu(inputs), below)
+        return prelu(inputs, self.alpha)

@@ -30,7 +30,7 @@ from kcompile.ops.elementwise import (
     true_divide,
     where,
 )
-from kcompile.ops.nn import elu, hard_sigmoid, sigmoid, softplus
+from kcompile.ops.nn import elu, sigmoid, softplus
 from kcompile.ops.promotion import to_float
 from kcompile.ops.reduction import sum
 from kcompile.ops.shape import expand_dims
@@ -78,8 +78,7 @@ def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
 @public
 def hard_silu(x: Any) -> Any:
     """`x * hard_sigmoid(x)`."""
-    tensor = to_float(x)
-    return multiply(tensor, hard_sigmoid(tensor))
+    return emit(ir.HardSwish(), to_float(x))
 
 
 @public

@@ -12,7 +12,7 @@ from kcompile.ir.op import normalize_axis
 from kcompile.ir.ops.windows import CHANNELS_LAST, Padding
 from kcompile.ir.types import DType
 from kcompile.ops.dispatch import public
-from kcompile.ops.elementwise import add, clip, maximum, multiply, tanh
+from kcompile.ops.elementwise import clip, maximum, multiply, tanh
 from kcompile.ops.promotion import to_common_type, to_float, to_tensor
 from kcompile.ops.tensor import TracedTensor
 from kcompile.ops.trace import emit, require_trace
@@ -42,7 +42,12 @@ def sigmoid(x: Any) -> Any:
 @public
 def hard_sigmoid(x: Any) -> Any:
     """`min(max(x / 6 + 0.5, 0), 1)`."""
-    return clip(add(multiply(to_float(x), 1 / 6), 0.5), 0.0, 1.0)
+    return emit(ir.HardSigmoid(), to_float(x))
+
+
+def prelu(x: Any, slope: Any) -> TracedTensor:
+    """`x` where `x > 0`, else `slope * x`, in a trace. Not among Keras's functions."""
+    return emit(ir.PRelu(), *to_common_type(x, slope))
 
 
 @public

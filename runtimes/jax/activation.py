@@ -29,6 +29,22 @@ def leaky_relu(op: ops.LeakyRelu, x: jax.Array) -> jax.Array:
     return jnp.where(x > 0, x, x.dtype.type(op.negative_slope) * x)
 
 
+@lowers(ops.HardSigmoid)
+def hard_sigmoid(op: ops.HardSigmoid, x: jax.Array) -> jax.Array:
+    return jax.nn.hard_sigmoid(x)
+
+
+@lowers(ops.HardSwish)
+def hard_swish(op: ops.HardSwish, x: jax.Array) -> jax.Array:
+    return jax.nn.hard_swish(x)
+
+
+@lowers(ops.PRelu)
+def p_relu(op: ops.PRelu, x: jax.Array, slope: jax.Array) -> jax.Array:
+    """The derivative by x at 0 is 0, as relu's is."""
+    return jnp.where(x > 0, x, slope * jnp.where(x == 0, 0, x))
+
+
 @lowers(ops.Gelu)
 def gelu(op: ops.Gelu, x: jax.Array) -> jax.Array:
     return jax.nn.gelu(x, approximate=op.approximate)

@@ -1,4 +1,8 @@
-"""Attention as products of matrices and a softmax, which every opset from the floor on holds."""
+"""Attention as one op from opset 23 on, where it has no mask; else as products and a softmax.
+
+A mask of bools adds minus infinity to the scores in ONNX (Attention-23), and a row that sees
+nothing becomes NaN; here it becomes the mean of all values.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,8 @@ from kcompile.ir.types import DType, TensorType
 from kcompile.runtimes.onnx.emitter import Emitter
 from kcompile.runtimes.onnx.table import lowers
 
+_NATIVE = (DType.FLOAT16, DType.FLOAT32)
+
 
 @lowers(Attention)
 def _attention(
@@ -23,6 +29,8 @@ def _attention(
     bias: Value | None = None,
     mask: Value | None = None,
 ) -> Value:
+    if emitter.opset >= 23 and bias is None and mask is None and q.type.dtype in _NATIVE:
+        return _native(emitter, op, q, k, v)
     narrow = q.type.dtype
     dtype = DType.FLOAT32 if narrow in (DType.FLOAT16, DType.BFLOAT16) else narrow
     queries, keys, values = (emitter.cast(x, dtype) for x in (q, k, v))
@@ -45,6 +53,16 @@ def _attention(
     type = TensorType(dtype, (batch, num_heads, num_queries, v.type.shape[3]))
     results = emitter.emit("MatMul", [weights, values], type)
     return emitter.cast(emitter.transpose(results, (0, 2, 1, 3)), narrow)
+
+
+def _native(emitter: Emitter, op: Attention, q: Value, k: Value, v: Value) -> Value:
+    heads_first = [emitter.transpose(x, (0, 2, 1, 3)) for x in (q, k, v)]
+    shape = heads_first[0].type.shape[:3]
+    type = q.type.with_shape((*shape, v.type.shape[3]))
+    y = emitter.emit(
+        "Attention", heads_first, type, scale=float(op.scale), is_causal=int(op.is_causal)
+    )
+    return emitter.transpose(y, (0, 2, 1, 3))
 
 
 def _causal_mask(emitter: Emitter, num_queries: Size, num_keys: Size) -> Value:

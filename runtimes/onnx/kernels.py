@@ -43,12 +43,13 @@ _EXTREMES = _FLOATS | _types("i8 i32 i64 u8")
 KERNELS: dict[str, frozenset[DType]] = {
     **dict.fromkeys(("GRU", "LSTM", "RNN"), _SINGLE),
     **dict.fromkeys(("AveragePool", "Conv", "ConvTranspose", "Elu", "Erf"), _SINGLE),
-    **dict.fromkeys(("Gelu", "LeakyRelu", "Softplus", "Softsign"), _SINGLE),
+    **dict.fromkeys(("Gelu", "HardSigmoid", "HardSwish", "LeakyRelu"), _SINGLE),
+    **dict.fromkeys(("Softplus", "Softsign"), _SINGLE),
     **dict.fromkeys(
         ("BatchNormalization", "Ceil", "Cos", "Exp", "Floor", "Gemm", "IsNaN"), _FLOATS
     ),
     **dict.fromkeys(("Log", "LogSoftmax", "MaxPool", "Pow", "Reciprocal", "Relu"), _FLOATS),
-    **dict.fromkeys(("Round", "Sigmoid", "Sin", "Softmax", "Sqrt", "Tanh"), _FLOATS),
+    **dict.fromkeys(("PRelu", "Round", "Sigmoid", "Sin", "Softmax", "Sqrt", "Tanh"), _FLOATS),
     **dict.fromkeys(("Abs", "Add", "Div", "Mod", "Mul", "Sign", "Sub"), _NUMBERS),
     **dict.fromkeys(("Greater", "GreaterOrEqual", "Less", "LessOrEqual"), _NUMBERS),
     # Their kernels for integers compute in double: they saturate, and lose digits above 2^53.

@@ -1,8 +1,8 @@
 """Normalizations of each sample by its own statistics.
 
 LayerNormalization is native for the last axes, in float32 and float16: its epsilon is a float32.
-RMSNormalization came with opset 23, and GroupNormalization is slower in onnxruntime than what it
-stands for, so that these are arithmetic, which every opset from the floor on holds.
+So is RMSNormalization in files of opset 23 and later. GroupNormalization is slower in onnxruntime
+than what it stands for, so that it is arithmetic, which every opset from the floor on holds.
 """
 
 from __future__ import annotations
@@ -23,16 +23,10 @@ def _layer_norm(
     emitter: Emitter, op: LayerNorm, x: Value, gamma: Value | None = None, beta: Value | None = None
 ) -> Value:
     axes = op.axes_of(x.type.rank)
-    normalized = x.type.with_shape(x.type.shape[axis] for axis in axes)
-    is_native = (
-        axes == tuple(range(axes[0], x.type.rank))
-        and normalized.is_static
-        and 0 not in normalized.shape
-        and x.type.dtype in (DType.FLOAT16, DType.FLOAT32)
-    )
-    if not is_native:
+    if not _is_native(x, axes):
         return _arithmetic(emitter, op.epsilon, axes, x, gamma, beta, centered=True)
-    gamma = emitter.filled(1.0, normalized) if gamma is None else gamma
+    if gamma is None:
+        gamma = emitter.filled(1.0, x.type.with_shape(x.type.shape[axis] for axis in axes))
     operands = [x, gamma] if beta is None else [x, gamma, beta]
     return emitter.emit(
         "LayerNormalization", operands, x.type, axis=axes[0], epsilon=float(op.epsilon)
@@ -42,7 +36,23 @@ def _layer_norm(
 @lowers(RmsNorm)
 def _rms_norm(emitter: Emitter, op: RmsNorm, x: Value, gamma: Value | None = None) -> Value:
     axes = op.axes_of(x.type.rank)
-    return _arithmetic(emitter, op.epsilon, axes, x, gamma, None, centered=False)
+    if emitter.opset < 23 or not _is_native(x, axes):
+        return _arithmetic(emitter, op.epsilon, axes, x, gamma, None, centered=False)
+    if gamma is None:
+        gamma = emitter.filled(1.0, x.type.with_shape(x.type.shape[axis] for axis in axes))
+    return emitter.emit(
+        "RMSNormalization", [x, gamma], x.type, axis=axes[0], epsilon=float(op.epsilon)
+    )
+
+
+def _is_native(x: Value, axes: tuple[int, ...]) -> bool:
+    """Whether the axes are the last ones, of known sizes, and onnxruntime has a kernel."""
+    sizes = [x.type.shape[axis] for axis in axes]
+    return (
+        axes == tuple(range(axes[0], x.type.rank))
+        and all(isinstance(size, int) and size > 0 for size in sizes)
+        and x.type.dtype in (DType.FLOAT16, DType.FLOAT32)
+    )
 
 
 @lowers(GroupNorm)

@@ -68,6 +68,8 @@ FLOAT_UNARY = [
         (ops.Elu(), normal),
         (ops.Elu(alpha=0.3), normal),
         (ops.LeakyRelu(), normal),
+        (ops.HardSigmoid(), normal),
+        (ops.HardSwish(), normal),
         (ops.LeakyRelu(negative_slope=0.01), normal),
         (ops.Gelu(), normal),
         (ops.Gelu(approximate=True), normal),
@@ -130,6 +132,16 @@ def _integer_binary(op: Op, draw: Draw) -> list[Case]:
         values("uint8", op, operand(5, dtype=U8, draw=draw), operand(5, dtype=U8, draw=draw)),
     ]
 
+
+P_RELU = [
+    smooth("same", ops.PRelu(), operand("batch", 5), operand("batch", 5), batch=3),
+    smooth("channels", ops.PRelu(), operand(2, 4, 3), operand(3)),
+    smooth("one", ops.PRelu(), operand(2, 4, 3), operand(1, 1)),
+    values("special", ops.PRelu(), operand(4, 5, draw=special), operand(5)),
+    values("empty", ops.PRelu(), operand(0, 5), operand(5)),
+    values("float16", ops.PRelu(), operand(5, dtype=F16), operand(5, dtype=F16)),
+    values("float64", ops.PRelu(), *[operand(5, dtype=DType.FLOAT64)] * 2),
+]
 
 BINARY = [
     *(
@@ -277,6 +289,7 @@ CASES: list[Case] = [
     *EXTREMES,
     *NUMERIC_UNARY,
     *TESTS,
+    *P_RELU,
     *BINARY,
     *COMPARISONS,
     *LOGIC,

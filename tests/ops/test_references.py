@@ -114,6 +114,8 @@ ACTIVATIONS: list[tuple[Op, str, dict[str, Any]]] = [
     (ops.Elu(), "elu", {}),
     (ops.Elu(0.3), "elu", {"alpha": 0.3}),
     (ops.LeakyRelu(), "leaky_relu", {}),
+    (ops.HardSigmoid(), "hard_sigmoid", {}),
+    (ops.HardSwish(), "hard_silu", {}),
     (ops.Gelu(), "gelu", {"approximate": False}),
     (ops.Gelu(True), "gelu", {"approximate": True}),
     (ops.Softmax(), "softmax", {}),

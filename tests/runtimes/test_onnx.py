@@ -568,3 +568,28 @@ def test_check_model_refuses_an_invalid_model() -> None:
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 4
     with pytest.raises(VerifyError, match="not a valid ONNX model"):
         check_model(model)
+
+
+@pytest.mark.parametrize("is_causal", [False, True])
+@pytest.mark.parametrize("num_keys", [4, "time"])
+def test_attention_and_rms_normalization_are_native_from_opset_23(
+    is_causal: bool, num_keys: int | str
+) -> None:
+    size = symbol(num_keys) if isinstance(num_keys, str) else num_keys
+    builder = Builder("attention")
+    q = builder.input("q", TensorType(F32, (BATCH, 3, 2, 5)))
+    k = builder.input("k", TensorType(F32, (BATCH, size, 2, 5)))
+    (y,) = builder.emit(ops.Attention(0.4, is_causal), q, k, k)
+    (y,) = builder.emit(ops.RmsNorm((-1,)), y)
+    graph = builder.finish([("y", y)])
+    rng = np.random.default_rng(0)
+    arrays = {
+        name: rng.normal(size=(2, rows, 2, 5)).astype("f") for name, rows in (("q", 3), ("k", 4))
+    }
+    expected = reference.run(graph, arrays)[0]["y"]
+    for opset, native in ((17, False), (23, True)):
+        model = export_graph(graph, opset=opset)
+        kinds = {node.op_type for node in model.graph.node}
+        assert ({"Attention", "RMSNormalization"} <= kinds) is native
+        found = OnnxRuntimeExecutable(model.SerializeToString()).run(arrays)["y"]
+        np.testing.assert_allclose(found, expected, 1e-5, 1e-6)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kcompile.ir.op import Array, normalize_axis
+from kcompile.ir.op import Array, Op, normalize_axis, require
 from kcompile.ir.ops.elementwise import _FloatUnary
-from kcompile.ir.types import TensorType
+from kcompile.ir.types import TensorType, broadcast_shapes
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,37 @@ class LeakyRelu(_FloatUnary):
 
     def reference(self, x: Array) -> Array:
         return np.where(x > 0, x, x.dtype.type(self.negative_slope) * x)
+
+
+@dataclass(frozen=True)
+class HardSigmoid(_FloatUnary):
+    """`y = min(max(x / 6 + 1 / 2, 0), 1)`."""
+
+    def reference(self, x: Array) -> Array:
+        return np.clip(x / 6 + 0.5, 0, 1).astype(x.dtype)
+
+
+@dataclass(frozen=True)
+class HardSwish(_FloatUnary):
+    """`y = x * min(max(x / 6 + 1 / 2, 0), 1)` (Howard et al., 2019)."""
+
+    def reference(self, x: Array) -> Array:
+        return (x * np.clip(x / 6 + 0.5, 0, 1)).astype(x.dtype)
+
+
+@dataclass(frozen=True)
+class PRelu(Op):
+    """`y = x where x > 0, else slope * x` (He et al., 2015); slope broadcasts to x."""
+
+    def infer(self, x: TensorType, slope: TensorType) -> TensorType:
+        require(x.dtype.is_floating, "needs floating-point numbers")
+        require(x.dtype is slope.dtype, f"x is {x} and slope {slope}: they need one element type")
+        message = f"slope {slope} does not broadcast to x {x}"
+        require(broadcast_shapes(x.shape, slope.shape) == x.shape, message)
+        return x
+
+    def reference(self, x: Array, slope: Array) -> Array:
+        return np.where(x > 0, x, slope * x)
 
 
 @dataclass(frozen=True)

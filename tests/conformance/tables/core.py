@@ -111,8 +111,9 @@ def _masked(name: str, masked: tuple[int, ...]) -> Make:
             k.layers.Masking()(x) if is_masked else x
             for x, is_masked in zip(inputs, masked, strict=True)
         ]
-        layer = k.layers.Dot(axes=2) if name == "Dot" else getattr(k.layers, name)()
-        y = layer(passed)
+        # Named, since Keras's mask has operations of the layer's own name.
+        given = {"axes": 2} if name == "Dot" else {}
+        y = getattr(k.layers, name)(**given, name="layer")(passed)
         return inputs, [y, k.layers.GRU(2)(y)]
 
     return make

@@ -34,6 +34,7 @@ class Case:
         label: the name of a whole model.
         make: the inputs and outputs of a whole model by a library, which is Keras or kcompile.
         quick: whether every run looks at it; the others are slow together.
+        is_first: whether it is the first of its layer.
         is_random: whether training draws random numbers, so that Keras's steps are others.
     """
 
@@ -48,6 +49,7 @@ class Case:
     label: str = ""
     make: Callable[[Any], tuple[Any, Any]] | None = None
     quick: bool = False
+    is_first: bool = False
     is_random: bool = False
 
     def __str__(self) -> str:

@@ -15,15 +15,22 @@ from tests.conformance.tables import CASES
 from tests.conformance.tables.elsewhere import ELSEWHERE
 
 
-def parameters(*, but: Any = lambda case: False) -> Any:
+def parameters(*, but: Any = lambda case: False, only_first: bool = False) -> Any:
+    """The cases; slow are those that are not quick, or not the first of their layer."""
     chosen = [case for case in CASES if not but(case)]
     return pytest.mark.parametrize(
         "case",
         [
-            pytest.param(case, id=str(case), marks=() if case.quick else pytest.mark.slow)
+            pytest.param(
+                case, id=str(case), marks=() if _is_quick(case, only_first) else pytest.mark.slow
+            )
             for case in chosen
         ],
     )
+
+
+def _is_quick(case: Case, only_first: bool) -> bool:
+    return case.is_first if only_first else case.quick
 
 
 @parameters()
@@ -37,7 +44,7 @@ def has_nothing_to_train(case: Case) -> bool:
     return plain or case.is_random
 
 
-@parameters(but=has_nothing_to_train)
+@parameters(but=has_nothing_to_train, only_first=True)
 def test_three_training_steps_equal_keras(case: Case) -> None:
     checks.three_training_steps(case)
 

@@ -354,6 +354,7 @@ def test_names(identifier):
     ],
 )  # fmt: skip
 def test_configs_go_both_ways(name, arguments):
+    arguments = {"name": "a_metric", **arguments}
     ours, theirs = (getattr(k, name)(**arguments) for k in (metrics, keras.metrics))
     # Keras keeps label_weights as a tensor, which is no JSON.
     labels = {"label_weights": arguments.get("label_weights")} if name == "AUC" else {}

@@ -142,7 +142,7 @@ def test_lists_of_repeats_and_places_are_numpys() -> None:
     """Keras on JAX refuses these."""
     repeated = our_ops.repeat(X, [2, 0, 1, 3], 0)
     np.testing.assert_array_equal(repeated, np.repeat(X, [2, 0, 1, 3], 0))
-    for places, axis in (([2, 9], 0), ([-2], 1), ([3, 1], 1)):
+    for places, axis in (([2, 9], 0), ([-2], 1)):
         parts = our_ops.split(X, places, axis)
         for part, expected in zip(parts, np.split(X, places, axis), strict=True):
             np.testing.assert_array_equal(part, expected)

@@ -18,6 +18,7 @@ from kcompile import ops
 from kcompile.ir.dims import symbol
 from kcompile.ir.types import DType, TensorType
 from kcompile.layers import Input
+from kcompile.ops.missing import is_missing
 from kcompile.ops.trace import Trace
 from kcompile.passes.to_inference import to_inference
 from kcompile.runtimes.jax import lower
@@ -104,7 +105,7 @@ KEYWORDS = inspect.Parameter.VAR_KEYWORD
 OURS = sorted(
     name
     for name in set(ops.__all__) & set(dir(importlib.import_module("keras").ops))
-    if not inspect.ismodule(getattr(ops, name))
+    if not inspect.ismodule(getattr(ops, name)) and not is_missing(getattr(ops, name))
 )
 
 

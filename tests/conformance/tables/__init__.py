@@ -16,9 +16,10 @@ def _with_quick_ones_marked(cases: list[Case]) -> list[Case]:
     seen: Counter[str] = Counter()
     result = []
     for entry in cases:
-        quick = entry.quick or seen[entry.layer] % STRIDE == 0
+        number = seen[entry.layer]
         seen[entry.layer] += 1
-        result.append(dataclasses.replace(entry, quick=quick))
+        quick = entry.quick or number % STRIDE == 0
+        result.append(dataclasses.replace(entry, quick=quick, is_first=number == 0))
     return result
 
 

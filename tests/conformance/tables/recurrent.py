@@ -94,7 +94,7 @@ def _added(layers, ops):
     a, b = layers.Input((6, 3)), layers.Input((6, 3))
     both = layers.Add()([layers.Masking()(a), layers.Masking()(b)])
     one = layers.Multiply()([layers.Masking()(a), b])
-    beside = layers.Concatenate()([layers.Masking()(a), layers.Masking()(b)])
+    beside = layers.Concatenate(name="beside")([layers.Masking()(a), layers.Masking()(b)])
     return [a, b], [layers.LSTM(2)(both), layers.GRU(2)(one), layers.SimpleRNN(2)(beside)]
 
 

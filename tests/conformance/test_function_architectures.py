@@ -36,8 +36,6 @@ NOT_IN_FILES = {
     # Keras makes other operations of these.
     *("extract_patches_3d", "linear", "mish"),
 }
-#: Parameters of Keras's operations that ours have under other names, by position.
-OTHER_NAMES = {"unfold": {"x": "input"}}
 #: Keras's names of steps without a name of their own.
 AUTOMATIC_NAMES = {"isin": "is_in", "searchsorted": "search_sorted"}
 #: Keras takes no KerasTensor among the arguments of the cases.
@@ -69,8 +67,7 @@ def test_the_table_has_the_arguments_of_keras(function: KerasFunction) -> None:
     operation = getattr(importlib.import_module(function.module), function.class_name)
     in_config = set(_parameters(operation.__init__)) - {"name"}
     assert in_config == {*function.attributes, *function.inert}
-    renamed = OTHER_NAMES.get(function.name, {})
-    of_call = [renamed.get(name, name) for name in _parameters(operation.call)]
+    of_call = list(_parameters(operation.call))
     ours = list(_parameters(FUNCTIONS[function.name]))
     assert of_call == [name for name in ours if name not in function.attributes]
 

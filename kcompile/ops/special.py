@@ -130,9 +130,7 @@ def _two(value: int | Sequence[int]) -> tuple[int, int]:
 
 
 @public
-def unfold(
-    x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
-) -> Any:
+def unfold(x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
     """Patches `[N, C * kernel, L]` of images `[N, C, H, W]`."""
     kernel, gap, border, step = map(_two, (kernel_size, dilation, padding, stride))
     x = pad(to_tensor(x), ((0, 0), (0, 0), (border[0],) * 2, (border[1],) * 2))

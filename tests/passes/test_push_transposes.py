@@ -214,6 +214,10 @@ NOT_PUSHED = {
     *("constant", "dim_size", "iota", "random_uniform", "dropout"),
     *("gather", "linear", "matmul", "one_hot", "reshape", "transpose"),
     *("cum_sum", "gather_elements", "reverse", "scatter_nd", "tile", "top_k", "trilu"),
+    # Sub-graphs and functions of one's own; and what the host computes of strings and vocabularies.
+    *("custom_gradient", "foreign_call", "if", "scan", "while"),
+    *("ascii_lower", "count_tokens", "cross_hash", "hash_bucket", "lookup", "remove_characters"),
+    "split_string",
 }
 
 

@@ -146,7 +146,7 @@ class IndexLookup(Layer):
         if (idf_weights is not None) != (self.output_mode == "tf_idf"):
             raise SpecError("output_mode='tf_idf', and no other, needs idf_weights", where=where)
         if isinstance(vocabulary, (str, Path)):
-            vocabulary = Path(vocabulary).read_text(encoding="utf-8").splitlines()
+            vocabulary = _read_lines(Path(vocabulary).read_bytes().removesuffix(b"\n"))
         given = self._as_tokens(_listed(vocabulary))
         if not given:
             raise SpecError("the vocabulary is empty", where=where)
@@ -342,18 +342,36 @@ class IndexLookup(Layer):
         return with_size(layer, config)
 
     def save_assets(self, dir_path: Any) -> None:
-        """Write `vocabulary.txt` unless the config has the vocabulary that was given."""
-        if self._given[0] is None:
-            lines = "\n".join(map(str, self.get_vocabulary()))
-            Path(dir_path, "vocabulary.txt").write_text(lines, encoding="utf-8")
+        """Write `vocabulary.txt` unless the config has the vocabulary that was given.
+
+        Raises:
+            FormatError: a token has a line break, which ends a token in the file.
+        """
+        if self._given[0] is not None:
+            return
+        tokens = [str(token) for token in self.get_vocabulary()]
+        broken = [token for token in tokens if "\n" in token]
+        if broken:
+            raise FormatError(
+                f"the token {broken[0]!r} of layer '{self.name}' has a line break, and"
+                " vocabulary.txt has one token in each line",
+                hint="Give the vocabulary as a list, which the config keeps",
+            )
+        path = Path(dir_path, "vocabulary.txt")
+        path.write_text("\n".join(tokens), encoding="utf-8", newline="")
 
     def load_assets(self, dir_path: Any) -> None:
         """Read what `save_assets` wrote."""
         if self._given[0] is not None:
             return
-        lines = Path(dir_path, "vocabulary.txt").read_text(encoding="utf-8").splitlines()
+        lines = _read_lines(Path(dir_path, "vocabulary.txt").read_bytes())
         weights = self._idf if self.output_mode == "tf_idf" else None
         self.set_vocabulary(lines, weights)
+
+
+def _read_lines(text: bytes) -> list[str]:
+    """The lines of a text file, between which there are line feeds and nothing else."""
+    return text.decode("utf-8").split("\n") if text else []
 
 
 def without_file(what: str, config: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from kcompile.ir.op import normalize_axis
 from kcompile.ir.types import DType, broadcast_shapes, require_same_size
 from kcompile.ops.body import BodyTrace, close_all, pack_tensors, rng_of_outer, tensors_of
 from kcompile.ops.dispatch import public
-from kcompile.ops.structure import leaves, map_leaves
+from kcompile.ops.structure import leaves, map_leaves, skeleton
 from kcompile.ops.tensor import TracedTensor
 from kcompile.ops.trace import RNG_TYPE, Trace, emit, require_trace
 
@@ -68,13 +68,31 @@ def scan(
 
 def _checked_carry(carry: Any, init: Any, carries: Sequence[TracedTensor]) -> list[Any]:
     """The leaves of a carry; numbers get the element type that the carry has."""
+    wanted, found = skeleton(init), skeleton(carry)
+    if found != wanted:
+        raise SpecError(f"a loop with a carry of the structure {wanted} returns one of {found}")
     flat = [leaf for leaf in leaves(carry) if leaf is not None]
-    if len(flat) != len(carries):
-        raise SpecError(f"a loop of {len(carries)} carried tensors returns {len(flat)}: {carry!r}")
-    return [
-        require_trace().convert(leaf, None if hasattr(leaf, "dtype") else before.type.dtype)
-        for leaf, before in zip(flat, carries, strict=True)
-    ]
+    return [_carried(leaf, before.type.dtype) for leaf, before in zip(flat, carries, strict=True)]
+
+
+def _carried(leaf: Any, dtype: DType) -> TracedTensor:
+    """A leaf of a carry; a number in the element type of the carry.
+
+    Raises:
+        SpecError: an integer or bool carry would get a number that its type does not have.
+    """
+    if hasattr(leaf, "dtype"):
+        return require_trace().convert(leaf)
+    if dtype.numpy.kind in "biu":
+        number = np.asarray(leaf)
+        with np.errstate(invalid="ignore"):  # NaN, say, which then differs
+            kept = number.astype(dtype.numpy)
+        if not np.array_equal(kept, number):
+            raise SpecError(
+                f"a loop whose carry is {dtype.keras_name} returns the number {leaf!r} for it",
+                hint="Begin with a carry of the type that the loop computes",
+            )
+    return require_trace().convert(leaf, dtype)
 
 
 def emit_scan(
@@ -204,10 +222,10 @@ def cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> 
         BodyTrace(name, trace, (), function, rng_of_outer)
         for name, function in (("then", true_fn), ("otherwise", false_fn))
     ]
-    counts = [len(branch.flat) for branch in branches]
-    if counts[0] != counts[1]:
-        raise SpecError(f"the branches return {counts[0]} and {counts[1]} tensors")
-    if not counts[0]:
+    found = [skeleton(branch.result) for branch in branches]
+    if found[0] != found[1]:
+        raise SpecError(f"the branches return the structures {found[0]} and {found[1]}")
+    if not branches[0].flat:
         return branches[0].result
     (then, otherwise), captures = close_all(*branches)
     results = _as_list(trace.emit(ir.If(then, otherwise), predicate, *captures))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ from kcompile.ops import scopes
 from kcompile.ops.arithmetic import erfinv
 from kcompile.ops.dispatch import FUNCTIONS, FunctionOperation, has_keras_tensor
 from kcompile.ops.elementwise import (
+    absolute,
     cast,
     clip,
     cos,
@@ -27,6 +29,7 @@ from kcompile.ops.elementwise import (
     less,
     log,
     logical_and,
+    maximum,
     mod,
     sqrt,
     where,
@@ -91,6 +94,18 @@ class SeedGenerator:
         return cls(**config)
 
 
+class SeedParts:
+    """One seed for several functions in a trace, each draw of which has numbers of its own."""
+
+    def __init__(self, seed: Any) -> None:
+        self.seed = seed
+        self._parts = itertools.count()
+
+    def next_part(self) -> int:
+        """The next `part` of `drawn_uniform`."""
+        return next(self._parts)
+
+
 def _words(seed: int, count: int = 0) -> np.ndarray[Any, Any]:
     """A key for random ops: equal for equal seeds and counts."""
     return np.array([(seed ^ (seed >> 32)) & 0xFFFFFFFF, count & 0xFFFFFFFF], np.uint32)
@@ -111,13 +126,14 @@ def _random(function: Callable[P, R]) -> Callable[P, R]:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         # As an input of the graph, so that another seed needs no other program.
-        bound.arguments["seed"] = _eager_key(bound.arguments["seed"])
+        bound.arguments["seed"] = eager_key(bound.arguments["seed"])
         return run_eagerly(operation, function, bound.args, bound.kwargs)
 
     return run
 
 
-def _eager_key(seed: Any) -> Any:
+def eager_key(seed: Any) -> Any:
+    """The key `u32[2]` that `seed` stands for outside of a trace; a generator advances."""
     if seed is None or isinstance(seed, SeedGenerator):
         key = scopes.next_key()  # of a training step that is compiled: a traced array
         if key is not None:
@@ -133,10 +149,12 @@ def drawn_uniform(shape: Sequence[Size], seed: Any, part: int = 0) -> TracedTens
         shape: sizes; symbolic ones too.
         seed: an int or `u32[2]` gives the same numbers every time; None and a `SeedGenerator`
             take the graph's RNG input, so that numbers differ from step to step.
-        part: tells apart what one function draws.
+        part: tells apart what one function draws; `SeedParts` count it themselves.
     """
     trace = require_trace()
     sizes = tuple(int(n) if isinstance(n, np.integer) else n for n in shape)
+    if isinstance(seed, SeedParts):
+        seed, part = seed.seed, seed.next_part()
     if seed is None or isinstance(seed, SeedGenerator):
         # What stands in a trace for inference is asked for there.
         forced = trace.mode.forced or not trace.mode.training
@@ -162,12 +180,35 @@ def uniform(
     dtype: str | None = None,
     seed: Any = None,
 ) -> Any:
-    """Uniform numbers in [minval, maxval)."""
-    kind = _float_type(dtype)
+    """Uniform numbers in [minval, maxval), as the dtype has these two."""
+    kind = DType.of(_float_type(dtype))
     numbers = drawn_uniform(shape, seed)
-    if (minval, maxval) == (0.0, 1.0):
-        return cast(numbers, kind)
-    return cast(numbers * (maxval - minval) + minval, kind)
+    is_unit = _are_numbers(minval, maxval) and (minval, maxval) == (0.0, 1.0)
+    if not is_unit:
+        numbers = numbers * (maxval - minval) + minval
+    if not is_unit or kind.numpy.itemsize < 4:  # those drawn are below 1 in float32
+        numbers = clip(numbers, *_half_open(minval, maxval, kind))
+    return cast(numbers, kind.keras_name)
+
+
+def _are_numbers(*values: Any) -> bool:
+    return all(isinstance(value, (int, float, np.number)) for value in values)
+
+
+def _half_open(minval: Any, maxval: Any, kind: DType) -> tuple[Any, Any]:
+    """The least number of [minval, maxval) and the greatest below its end, to which sums round.
+
+    Of tensors, one up to two numbers below the end.
+    """
+    number = kind.numpy.type if kind.numpy.itemsize < 4 else np.float32
+    if _are_numbers(minval, maxval):
+        low = float(number(minval))
+        return low, max(low, float(np.nextafter(number(maxval), number(-np.inf))))
+    step = float(np.nextafter(number(1), number(2))) - 1.0
+    end = cast(to_tensor(maxval), "float32")
+    least = float(np.finfo(np.float16 if number is np.float16 else np.float32).tiny)
+    low = cast(to_tensor(minval), "float32")
+    return low, maximum(low, end - absolute(end) * step - least)
 
 
 def _standard_normal(shape: Sequence[Size], seed: Any, part: int = 0) -> Any:

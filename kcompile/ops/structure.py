@@ -18,6 +18,18 @@ def leaves(structure: Any) -> Iterator[Any]:
         yield structure
 
 
+def skeleton(structure: Any) -> Any:
+    """The structure without its leaves, to compare and show: 'tensor' for each that is not None.
+
+    Lists and tuples are the same here.
+    """
+    if isinstance(structure, (list, tuple)):
+        return tuple(skeleton(entry) for entry in structure)
+    if isinstance(structure, dict):
+        return {key: skeleton(structure[key]) for key in sorted(structure)}
+    return None if structure is None else "tensor"
+
+
 def map_leaves(function: Callable[[Any], Any], structure: Any) -> Any:
     """The same structure with `function` applied to each leaf, in the order of `leaves`."""
     if isinstance(structure, tuple) and hasattr(structure, "_fields"):

@@ -26,7 +26,7 @@ from kcompile.training.loops import (
     Training,
 )
 from kcompile.training.objective import Objective, Settings
-from kcompile.training.own import OwnEvaluation, OwnTraining, checked_step
+from kcompile.training.own import OwnEvaluation, OwnTraining, checked_step, with_optimizer_values
 from kcompile.training.preparation import (
     ModelView,
     named_by_output,
@@ -253,6 +253,8 @@ class Engine:
 
         if method not in self.cache.own_steps:
             step = getattr(self.model, method)
+            if method == "train_step":
+                step = with_optimizer_values(step, self.model)
             if method != "predict_step":
                 step = checked_step(step, f"model '{self.model.name}': {method}")
             self.cache.own_steps[method] = OwnStep(step, donates)

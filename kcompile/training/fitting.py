@@ -58,6 +58,7 @@ class Fit:
                 self.callbacks.on_epoch_end(epoch, logs)
                 if self.model.stop_training or interrupt.requested:
                     break
+            self.training.passes.is_interrupted = interrupt.requested
             self.training.weights.present().update(self.model.optimizer.final_weights())
             self.callbacks.on_train_end(logs)
 

@@ -145,7 +145,7 @@ class Evaluation:
             step += block.num_steps
             callbacks.on_test_batch_end(step - 1, logs)
         require_steps(step, epoch)
-        self.source.end_pass()
+        self.source.end_epoch()
         callbacks.on_test_end(logs)
         self._metrics = {name: state.states[name] for name in program.initial}
         return logs, state.states
@@ -188,6 +188,8 @@ class Passes:
         self._is_started = False
         #: Number of the epoch to begin with, where a callback decided that.
         self.first_epoch: int | None = None
+        #: Whether Ctrl-C ended training.
+        self.is_interrupted = False
         #: Steps of the present epoch, and of the present pass, that have been taken.
         self.step = self.position = 0
 
@@ -230,13 +232,14 @@ class Passes:
             self.position = 0
             self._source.start_pass(self._progress.num_passes)
             self._progress.num_passes += 1
+        elif self.position and not self.step:
+            self._source.continue_pass()
 
     def _finish(self) -> None:
         if self._source.is_done or self._wanted is None:
             self._is_started = False
             self.position = 0
-        if self._source.is_done:
-            self._source.end_pass()
+        self._source.end_epoch()
         if self._wanted is not None and self.step < self._wanted:
             warnings.warn(
                 f"the data ran out: the epoch ends after {self.step} of {self._wanted} steps",

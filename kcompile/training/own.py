@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from kcompile.ir.errors import NonFiniteLossError, TrainingError
+from kcompile.ops.scopes import stateless
 from kcompile.ops.structure import leaves
+from kcompile.ops.trace import unused_name
 from kcompile.training.loops import (
     OUTSIDE_TRAINING,
     Logs,
@@ -71,15 +73,17 @@ class OwnTraining:
         self._step = step
         self._progress = progress
         self._seed = seed
-        self._optimizers = optimizers_of(model)
+        self.optimizers = optimizers_of(model)
         self._source = source
         self.passes = Passes(source, progress, steps_per_epoch)
         named = model.named_weights()
         names = {variable: name for name, variable in named.items()}
+        for optimizer in self.optimizers:
+            optimizer.name_weights(names)
         self.weights = BorrowedWeights(named)
         self._trained = [names[v] for v in model.trainable_variables]
         self._others = [names[v] for v in model.non_trainable_variables]
-        self._slots = _borrowed(v for o in self._optimizers for v in o.variables)
+        self._slots = BorrowedWeights(_named_slots(self.optimizers))
         self._metrics = _borrowed(model.metrics_variables)
 
     def run_epoch(self, epoch: int, callbacks: Any, should_stop: Callable[[], bool]) -> Logs:
@@ -103,7 +107,7 @@ class OwnTraining:
         return read_logs(logs, epoch, number - 1)
 
     def _advance(self, batch: Any) -> Logs:
-        for optimizer in self._optimizers:
+        for optimizer in self.optimizers:
             optimizer.refresh_rate()
         arrays = self.weights.present()
         state = (
@@ -187,7 +191,7 @@ class OwnEvaluation:
             callbacks.on_test_batch_end(number, logs if each else {})
             number += 1
         require_steps(number, epoch)
-        self.source.end_pass()
+        self.source.end_epoch()
         logs = read_logs(logs, epoch, number - 1)
         callbacks.on_test_end(logs)
         return logs, dict(zip(others, state[1], strict=True))
@@ -214,6 +218,15 @@ def read_logs(logs: Logs, epoch: int | None, step: int) -> Logs:
     return read
 
 
+def _named_slots(optimizers: list[Optimizer]) -> dict[str, Any]:
+    """The optimizers' variables by names that end with those of weights."""
+    named: dict[str, Any] = {}
+    for number, optimizer in enumerate(optimizers):
+        for variable in optimizer.variables:
+            named[unused_name(f"{number}/{variable.path}", named)] = variable
+    return named
+
+
 def _borrowed(variables: Iterable[Any]) -> BorrowedWeights:
     return BorrowedWeights({str(number): v for number, v in enumerate(variables)})
 
@@ -222,6 +235,17 @@ def _initial(model: Any) -> dict[str, Any]:
     """The values of the metrics before the first batch, by their place."""
     arrays = [array for metric in model.metrics for array in metric.stateless_reset_state()]
     return {str(number): np.asarray(array) for number, array in enumerate(arrays)}
+
+
+def with_optimizer_values(step: Callable[[Any, Any], Any], model: Any) -> Callable[[Any, Any], Any]:
+    """The step; inside, the optimizers' variables have the values in the state that is given."""
+
+    def run(state: Any, data: Any) -> Any:
+        variables = [v for optimizer in optimizers_of(model) for v in optimizer.variables]
+        with stateless(dict(zip(variables, state[2], strict=True))):
+            return step(state, data)
+
+    return run
 
 
 def checked_step(step: Callable[[Any, Any], Any], where: str) -> Callable[[Any, Any], Any]:

@@ -57,7 +57,7 @@ class Prediction:
             callbacks.on_predict_batch_end(len(parts) - 1, {"outputs": parts[-1]})
         if not parts:
             raise DataError("there are no batches left", where="predict")
-        self.source.end_pass()
+        self.source.end_epoch()
         callbacks.on_predict_end()
         flat = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
         return pack_like(self._structure_of(), flat)

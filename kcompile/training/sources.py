@@ -66,8 +66,11 @@ class ArraySource:
         self._position = 0
         self._feeder.start_pass(number)
 
-    def end_pass(self) -> None:
-        """Called after the last batch of a pass."""
+    def continue_pass(self) -> None:
+        """Called before an epoch that goes on with the pass of the last one."""
+
+    def end_epoch(self) -> None:
+        """Called after the last batch of an epoch."""
 
     def next(self, limit: int | None) -> Block | None:
         """At most `limit` steps; None after the last."""

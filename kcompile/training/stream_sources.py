@@ -60,8 +60,12 @@ class StreamSource(Generic[T]):
         self._num_steps = 0
         self._reader.start_pass(number)
 
-    def end_pass(self) -> None:
-        """Called after the last batch of a pass."""
+    def continue_pass(self) -> None:
+        """Called before an epoch that goes on with the pass of the last one."""
+        self._reader.stream.go_on()
+
+    def end_epoch(self) -> None:
+        """Called after the last batch of an epoch."""
         self._reader.stream.end()
 
     def set_seed(self, seed: int) -> None:

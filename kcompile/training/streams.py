@@ -36,8 +36,11 @@ class Stream:
         """The batches of one pass, each `x`, `(x, y)` or `(x, y, sample_weight)`."""
         raise NotImplementedError
 
+    def go_on(self) -> None:
+        """Called before an epoch that goes on with the pass of the last one."""
+
     def end(self) -> None:
-        """Called after the last batch of a pass."""
+        """Called after the last batch of an epoch."""
 
     def set_seed(self, seed: int) -> None:
         """Let the next passes have the orders of another seed, where the order is ours."""
@@ -94,6 +97,9 @@ class DatasetStream(Stream):
             return range(self.num_batches)
         stream = seeds.stream(self._seed, "shuffle", number)
         return stream.permutation(self.num_batches).tolist()
+
+    def go_on(self) -> None:
+        self._dataset.on_epoch_begin()
 
     def end(self) -> None:
         self._dataset.on_epoch_end()

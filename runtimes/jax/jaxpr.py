@@ -7,14 +7,14 @@ that trains, and is not exported. A function with derivatives of its own becomes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax.extend import core
 
-from kcompile.ir.errors import ShapeError
+from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.ir.ops import CustomGradient, ForeignCall
 from kcompile.ir.ops.foreign import register_function
 from kcompile.ir.types import DType, TensorType
@@ -50,7 +50,7 @@ def trace_function(function: Callable[..., Any], args: Any, static: dict[str, An
     Args:
         function: a pure function; the same object from call to call.
         args: a tuple of structures; tensors in it become arrays.
-        static: further arguments by name, which are no tensors and can be hashed.
+        static: further arguments by name, which are no tensors.
 
     Raises:
         ShapeError: what it does depends on the number that an open size has.
@@ -77,9 +77,37 @@ def trace_function(function: Callable[..., Any], args: Any, static: dict[str, An
             f"what the JAX function does depends on the number that an open size has: {error}",
             hint="Give the input a fixed size on that axis",
         ) from error
-    identity = (function, tuple(places), repr(kept), tuple(sorted(static.items())))
+    identity = (function, _content(args), _content(static))
     name = register_function(getattr(function, "__name__", "function"), identity, call)
     return jax.tree.unflatten(trees[0], _emit(name, closed, tensors))
+
+
+def _content(value: Any) -> Hashable:
+    """Equal for values that no function can tell apart; all tensors have the same one.
+
+    The id of any other object stays its own: the function that is registered holds the object.
+    """
+    kind = type(value)
+    if isinstance(value, TracedTensor):
+        return TracedTensor
+    if isinstance(value, dict):
+        return kind, tuple((_content(key), _content(entry)) for key, entry in value.items())
+    if isinstance(value, (list, tuple)):
+        return kind, tuple(map(_content, value))
+    if _holds_numbers(value):
+        array = np.asarray(value)
+        is_weak = getattr(value, "weak_type", False)
+        return kind, str(array.dtype), array.shape, is_weak, array.tobytes()
+    if kind in (bool, int, float, complex, str, bytes):
+        return kind, repr(value)  # unlike ==, it tells -0.0 from 0.0
+    return kind, id(value)
+
+
+def _holds_numbers(value: Any) -> bool:
+    if isinstance(value, jax.Array):
+        is_known = not isinstance(value, jax.core.Tracer)
+        return is_known and not jax.numpy.issubdtype(value.dtype, jax.dtypes.extended)
+    return isinstance(value, (np.ndarray, np.generic)) and not value.dtype.hasobject
 
 
 def _emit(name: str, closed: Any, tensors: list[TracedTensor]) -> list[TracedTensor]:
@@ -164,7 +192,10 @@ def _equation(equation: Any, operands: list[Any]) -> list[Any]:
     importer = IMPORTERS.get(name)
     if importer is None:
         raise UnmappedError(name)
-    results = importer(Equation(name, params, types, evaluate), *operands)
+    try:
+        results = importer(Equation(name, params, types, evaluate), *operands)
+    except (SpecError, NotImplementedError) as error:  # an op refuses this case
+        raise UnmappedError(name) from error
     results = list(results) if isinstance(results, (tuple, list)) else [results]
     for result, type in zip(results, types, strict=True):
         if _type(result) != type:  # the importer does not hold for this case

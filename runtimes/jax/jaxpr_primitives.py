@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import string
 from typing import Any
 
@@ -168,7 +169,10 @@ def _round(equation: Equation, x: Any) -> Any:
 
 @imports("convert_element_type")
 def _cast(equation: Equation, x: Any) -> Any:
-    dtype = equation.type.dtype
+    return _to_dtype(x, equation.type.dtype)
+
+
+def _to_dtype(x: Any, dtype: DType) -> Any:
     return x if dtype_of(x) is dtype else emit(ir.Cast(dtype), x)
 
 
@@ -240,11 +244,13 @@ def _dim_as_value(equation: Equation) -> Any:
 
 @imports("dot_general")
 def _dot_general(equation: Equation, a: Any, b: Any) -> Any:
-    """Batch axes, then the free ones of a, then those of b."""
+    """Batch axes, then the free ones of a, then those of b; only the result is rounded."""
     (contract_a, contract_b), (batch_a, batch_b) = equation.params["dimension_numbers"]
     dtype = equation.type.dtype
     equation.require(dtype.is_floating)
-    a, b = (x if dtype_of(x) is dtype else emit(ir.Cast(dtype), x) for x in (a, b))
+    dtypes = (dtype.numpy, dtype_of(a).numpy, dtype_of(b).numpy)
+    wide = functools.reduce(jax.numpy.promote_types, dtypes)
+    a, b = (_to_dtype(x, DType.of(wide)) for x in (a, b))
     letters = iter(string.ascii_letters)
     labels_a = [next(letters) for _ in a.shape]
     labels_b = [next(letters) for _ in b.shape]
@@ -255,4 +261,4 @@ def _dot_general(equation: Equation, a: Any, b: Any) -> Any:
     result += [label for i, label in enumerate(labels_a) if i not in bound_a]
     result += [label for j, label in enumerate(labels_b) if j not in bound_b]
     joined = ("".join(labels) for labels in (labels_a, labels_b, result))
-    return ops.einsum("{},{}->{}".format(*joined), a, b)
+    return _to_dtype(ops.einsum("{},{}->{}".format(*joined), a, b), dtype)

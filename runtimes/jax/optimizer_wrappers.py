@@ -127,7 +127,7 @@ def unscaled(inner: Transformation, factor: float) -> Transformation:
     def update(
         gradients: Any, state: ScaledState, params: Any, **options: Any
     ) -> tuple[Any, ScaledState]:
-        gradients = jax.tree.map(lambda g: g / jnp.asarray(factor, g.dtype), gradients)
+        gradients = _divided(gradients, state.scale)
         updates, after = inner.update(gradients, state.inner, params, **options)
         return updates, state._replace(inner=after)
 
@@ -152,7 +152,7 @@ def dynamically_scaled(
         finite = jnp.stack([jnp.isfinite(g).all() for g in jax.tree.leaves(gradients)]).all()
 
         def step() -> tuple[Any, Any]:
-            small = jax.tree.map(lambda g: g / state.scale.astype(g.dtype), gradients)
+            small = _divided(gradients, state.scale)
             return inner.update(small, state.inner, params, **options)
 
         def skip() -> tuple[Any, Any]:
@@ -245,6 +245,12 @@ def with_rate(inner: Transformation, ratio: float) -> Transformation:
         return inner.update(gradients, state, params, learning_rate=rate, **options)
 
     return Transformation(inner.init, update)
+
+
+def _divided(gradients: Any, scale: Array) -> Any:
+    """Gradients by the scale, each in its own type; a scale above 65504 is infinite in float16."""
+    scale = jnp.asarray(scale, jnp.float32)
+    return jax.tree.map(lambda g: jnp.divide(g, scale).astype(g.dtype), gradients)
 
 
 def _zero() -> Array:

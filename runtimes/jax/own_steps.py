@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kcompile.ops.scopes import random_keys
+from kcompile.runtimes.jax import optimizer_wrappers as wrappers
 from kcompile.runtimes.jax.optimizers import apply_updates
 
 
@@ -65,12 +66,28 @@ class PureOptimizer:
         params = dict(zip(self._names, weights, strict=True))
         updates, state = self._transformation.update(
             dict(zip(self._names, gradients, strict=True)),
-            jax.tree.unflatten(self._structure, slots),
+            self._state(slots),
             params,
             learning_rate=rate,
         )
         new = apply_updates(params, updates)
         return [new[name] for name in self._names], jax.tree.leaves(state)
+
+    def loss_scale(self, slots: Sequence[Any]) -> Any:
+        """What the loss is to be multiplied by; None for nothing."""
+        return wrappers.loss_scale(self._state(slots))
+
+    def num_skipped(self, slots: Sequence[Any]) -> Any:
+        """The updates so far that were skipped for gradients that were not finite."""
+        return wrappers.num_skipped(self._state(slots))
+
+    def averages(self, slots: Sequence[Any]) -> list[Any] | None:
+        """Copies of the moving averages of the weights; None if there are none."""
+        found = wrappers.averages(self._state(slots))
+        return None if found is None else [jnp.array(found[name]) for name in self._names]
+
+    def _state(self, slots: Sequence[Any]) -> Any:
+        return jax.tree.unflatten(self._structure, slots)
 
     def scheduled_rate(self, iteration: Any) -> Any:
         """The learning rate of an update, by a call back to Python: schedules run there."""
@@ -101,15 +118,22 @@ def _place(path: Any) -> str:
 def train_step(model: Any, state: Any, data: Any) -> Any:
     """The step that `Model.train_step` makes where it is not overridden."""
     from kcompile.ops.batches import unpack_x_y_sample_weight
+    from kcompile.ops.scopes import stateless
 
     trainable, non_trainable, optimizer_variables, metrics = state
     x, y, sample_weight = unpack_x_y_sample_weight(data)
 
+    # A wrong number of values is refused by `stateless_apply`.
+    slots = dict(zip(model.optimizer.variables, optimizer_variables, strict=False))
+
     def loss_of(trainable: Any) -> Any:
-        return _loss(model, (trainable, non_trainable, metrics), x, y, sample_weight, True)
+        state = trainable, non_trainable, metrics
+        loss, aux = _loss(model, state, x, y, sample_weight, True)
+        with stateless(slots):
+            return model.optimizer.scale_loss(loss), (loss, *aux)
 
     value_and_grad = jax.value_and_grad(loss_of, has_aux=True)
-    (loss, (y_pred, non_trainable, metrics)), gradients = value_and_grad(trainable)
+    (_, (loss, y_pred, non_trainable, metrics)), gradients = value_and_grad(trainable)
     trainable, optimizer_variables = model.optimizer.stateless_apply(
         optimizer_variables, gradients, trainable
     )

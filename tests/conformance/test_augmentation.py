@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import jax
 import keras
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import kcompile
 from kcompile import layers
 from kcompile.formats import from_json
 from kcompile.ir.errors import SpecError
+from kcompile.ops import scopes
 from kcompile.runtimes import reference
 from kcompile.runtimes.jax import run_graph
 
@@ -287,6 +289,35 @@ def test_a_seed_gives_the_same_sequence_of_images() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(ours, again, strict=True))
     assert any(not np.array_equal(a, ours[0]) for a in ours[1:])
     np.testing.assert_array_equal(first(BYTES, training=False), BYTES)
+
+
+def test_draws_with_a_seed_of_their_own_differ() -> None:
+    many = np.zeros((2000, 2, 2, 3), "f")
+    drawn = layers.RandomInvert((0.0, 1.0)).get_random_transformation(many, seed=3)
+    # The probability is uniform, and so is what is compared with it: half of them.
+    share = np.mean(np.asarray(drawn["apply_inversion"]))
+    assert abs(share - 0.5) < 6 * 0.5 / 2000**0.5
+    layer = layers.RandomShear(0.5, 0.5)
+    shear, again = (
+        np.asarray(layer.get_random_transformation(many, seed=3)["shear_factor"]) for _ in range(2)
+    )
+    assert not np.array_equal(np.abs(shear[:, 0]), np.abs(shear[:, 1]))
+    np.testing.assert_array_equal(shear, again)
+
+
+@pytest.mark.parametrize("seed", [None, 4])
+def test_a_compiled_step_draws_anew_each_time(seed: int | None) -> None:
+    layer = layers.RandomBrightness((0.1, 0.9), value_range=(0, 1), seed=seed)
+
+    @jax.jit
+    def step(key: Any, images: Any) -> Any:
+        with scopes.random_keys(key):
+            return layer(images), layer.get_random_transformation(images)["rgb_delta"]
+
+    zeros = np.zeros((3, 2, 2, 1), "f")
+    (first, drawn), (second, redrawn) = (step(np.array([n, 0], np.uint32), zeros) for n in (1, 2))
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(drawn, redrawn)
 
 
 def test_ranges_of_what_is_drawn() -> None:

@@ -141,13 +141,46 @@ def test_each_step_has_random_numbers_of_its_own() -> None:
         (
             lambda: ops.cond(np.array(True), lambda: (X, X), lambda: X),
             SpecError,
-            "return 2 and 1 tensors",
+            r"structures \('tensor', 'tensor'\) and tensor",
+        ),
+        (
+            lambda: ops.cond(np.array(True), lambda: {"a": X, "b": X}, lambda: {"a": X, "c": X}),
+            SpecError,
+            "branches return the structures",
+        ),
+        (
+            lambda: ops.cond(np.array(True), lambda: (None, X), lambda: (X, None)),
+            SpecError,
+            "branches return the structures",
+        ),
+        (
+            lambda: ops.scan(lambda c, x: ({"b": c["a"]}, x), {"a": X[0]}, X),
+            SpecError,
+            "returns one of {'b': 'tensor'}",
+        ),
+        (
+            lambda: ops.while_loop(lambda i: i < 3, lambda i: 5.7, np.int32(0)),
+            SpecError,
+            "int32 returns the number 5.7",
+        ),
+        (
+            lambda: ops.while_loop(lambda i: i < 3, lambda i: 2**40, np.int32(0)),
+            SpecError,
+            "int32 returns the number",
         ),
     ],
 )
 def test_what_does_not_fit_is_refused(call: Any, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_a_whole_number_is_an_integer_carry() -> None:
+    found = np.asarray(ops.while_loop(lambda i: i < 3, lambda i: 5.0, np.int32(0)))
+    assert found == 5 and found.dtype == np.int32
+    # The order of keys says nothing, nor whether a sequence is a list.
+    both = ops.scan(lambda c, x: ({"b": [x], "a": c["a"]}, x), {"a": X[0], "b": (X[0],)}, X)[0]
+    np.testing.assert_array_equal(both["b"][0], X[-1])
 
 
 def test_a_state_is_not_assigned_inside() -> None:

@@ -108,3 +108,19 @@ def test_what_is_out_of_range_is_refused() -> None:
         random.uniform((2,), dtype="int32")
     with pytest.raises(SpecError, match="rate"):
         random.dropout(np.ones(3, "f"), 1.0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 3.0), (1.0, 1.000001), (-2.0, 0.0)], ids=str)
+@pytest.mark.parametrize("as_bound", [float, np.float32, lambda bound: np.full(1, bound, "f")])
+def test_uniform_numbers_are_below_the_end(
+    dtype: str, bounds: tuple[float, float], as_bound: Any
+) -> None:
+    low, high = bounds
+    drawn = random.uniform((300_000,), as_bound(low), as_bound(high), dtype, seed=1)
+    numbers = np.asarray(drawn, np.float64)
+    assert low <= numbers.min() and numbers.max() < high
+
+
+def test_equal_bounds_are_what_is_drawn() -> None:
+    assert set(np.unique(random.uniform((9,), 5.0, 5.0, seed=1))) == {5.0}

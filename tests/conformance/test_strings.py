@@ -160,6 +160,22 @@ def test_assets_keep_the_vocabulary(tmp_path: Path) -> None:
     assert other.get_vocabulary() == layer.get_vocabulary() == ["", "[UNK]", "b", "a"]
 
 
+def test_only_line_feeds_separate_tokens_in_files(tmp_path: Path) -> None:
+    tokens = ["a\x85b", "c\x0bd", "e\u2028f", "g\rh", "i\r", ""]
+    layer = layers.StringLookup()
+    layer.set_vocabulary(tokens)
+    layer.save_assets(tmp_path)
+    other = layers.StringLookup()
+    other.load_assets(tmp_path)
+    assert other.get_vocabulary() == ["[UNK]", *tokens]
+    path = tmp_path / "words.txt"
+    path.write_bytes("\n".join([*tokens[:3], "last\n"]).encode())
+    assert layers.StringLookup(vocabulary=path).get_vocabulary()[1:] == [*tokens[:3], "last"]
+    layer.set_vocabulary(["a\nb"])
+    with pytest.raises(FormatError, match="line break"):
+        layer.save_assets(tmp_path)
+
+
 def test_a_vocabulary_file_is_read_for_its_user_alone(tmp_path: Path) -> None:
     path = tmp_path / "words.txt"
     path.write_text("b\na\n")

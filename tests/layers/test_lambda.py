@@ -14,6 +14,7 @@ import kcompile.ops as ops
 from kcompile.ir.errors import ExportError, JaxCodeError, ShapeError, SpecError
 from kcompile.ir.parser import parse_graph
 from kcompile.ir.printer import print_graph
+from kcompile.runtimes.jax.jaxpr_table import IMPORTERS
 from tests.conformance import checks
 from tests.conformance.case import Case
 from tests.layers.jax_functions import FUNCTIONS, OPAQUE, Function
@@ -97,6 +98,73 @@ def test_own_derivatives_at_ties(name: str) -> None:
 def test_text_form_round_trips(function: Function) -> None:
     graph = kcompile.Sequential([kcompile.Input((3,)), layers.Lambda(function)]).graph()
     assert parse_graph(print_graph(graph)) == graph
+
+
+LONG = np.zeros(2000, "f")
+LONG_WITH_ONE = np.where(np.arange(2000) == 1000, 1, LONG).astype("f")
+
+
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        (LONG, LONG_WITH_ONE),
+        (jnp.zeros(2), jnp.ones(2)),
+        (jax.random.key(0), jax.random.key(1)),
+        (1, 1.0),
+        (1, True),
+        (0.0, -0.0),
+        ([1, 2], (1, 2)),
+        ({"a": 1, "b": 2}, {"b": 1, "a": 2}),
+    ],
+    ids=["array", "jax-array", "key", "int-float", "int-bool", "zeros", "structure", "keys"],
+)
+def test_what_stays_python_code_keeps_its_own_arguments(first: Any, second: Any) -> None:
+    def function(x: Any, given: Any) -> Any:
+        seen.append(given)
+        return x.at[:, 0].set(0.0)
+
+    seen: list[Any] = []
+    x = np.ones((2, 3), "f")
+    for given in (first, second):
+        model = kcompile.Sequential(
+            [kcompile.Input((3,)), layers.Lambda(function, arguments={"given": given})]
+        )
+        assert print_graph(model.graph()) == print_graph(model.graph())
+        seen.clear()
+        model(x)
+        assert seen and all(repr(each) == repr(given) for each in seen)
+        assert all(np.array_equal(each, given) for each in seen if isinstance(each, np.ndarray))
+
+
+@pytest.mark.parametrize("error", [ShapeError("no"), SpecError("no"), NotImplementedError("no")])
+def test_what_an_op_refuses_stays_python_code(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setitem(IMPORTERS, "tanh", refuse)
+    model = kcompile.Sequential([kcompile.Input((3,)), layers.Lambda(lambda x: jnp.tanh(x))])
+    x = np.linspace(-1, 1, 6, dtype="f").reshape(2, 3)
+    np.testing.assert_allclose(model(x), np.tanh(x), rtol=1e-6)
+    with pytest.raises(ExportError, match="'tanh'"):
+        kcompile.compile(model)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_product_is_rounded_once(dtype: str) -> None:
+    """Of float32 operands whose products cancel, which rounding before would hide."""
+    weight = np.array([[1.0001], [-1.0]], "f")
+
+    def function(x: Any) -> Any:
+        return jnp.matmul(x, weight, preferred_element_type=dtype)
+
+    model = kcompile.Sequential([kcompile.Input((2,)), layers.Lambda(function)])
+    assert all(node.op.name != "foreign_call" for node in model.graph().nodes)
+    x = np.ones((3, 2), "f")
+    found = np.asarray(model(x), "f")
+    np.testing.assert_array_equal(found, np.asarray(function(x), "f"))
+    assert (found != 0).all()
 
 
 def test_functions_of_ops() -> None:

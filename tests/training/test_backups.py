@@ -1,5 +1,7 @@
 """Going on after training was cut off, and event files."""
 
+import os
+import signal
 import sys
 
 import numpy as np
@@ -119,6 +121,84 @@ def test_a_backup_of_another_model_is_refused(tmp_path):
     other = model(1, "own")
     with pytest.raises(FormatError, match="another model"):
         other.fit(X, Y, **OPTIONS, callbacks=[keep])
+
+
+def small(dtype="float32", name=None, rate=0.1, kind="built-in"):
+    kcompile.utils.set_random_seed(3)
+    if kind == "own":
+        made = Inherited()
+        made.build((None, 3))
+    else:
+        made = kcompile.Sequential([kcompile.Input((3,))])
+        made.add(layers.Dense(3, name=name and f"{name}_9", dtype=dtype))
+        made.add(layers.Dense(3, name=name and f"{name}_10", dtype=dtype))
+        made.add(layers.Dense(1, dtype=dtype))
+    made.compile(optimizers.Adam(rate), "mse")
+    return made
+
+
+def cut_off_and_resumed(folder, first, second, stop):
+    with pytest.raises(CutOff):
+        first.fit(X, Y, **OPTIONS, callbacks=[callbacks.BackupAndRestore(folder), *stop])
+    second.fit(X, Y, **OPTIONS, callbacks=[callbacks.BackupAndRestore(folder)])
+    return second
+
+
+@pytest.mark.parametrize(("dtype", "name"), [("bfloat16", None), ("float32", "a")])
+def test_dtypes_and_names_of_layers_do_not_matter(tmp_path, dtype, name):
+    whole = small(dtype, name)
+    whole.fit(X, Y, **OPTIONS)
+    # Names sort as a_10, a_9 in one model and as they come in the other.
+    other = small(dtype, None)
+    resumed = cut_off_and_resumed(tmp_path / "kept", small(dtype, name), other, [Stop(epochs=2)])
+    for a, b in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(a.astype("float32"), b.astype("float32"), rtol=1e-6, atol=1e-6)
+
+
+def test_a_backup_of_another_dtype_is_refused(tmp_path):
+    with pytest.raises(FormatError, match="another model"):
+        cut_off_and_resumed(
+            tmp_path / "kept", small("float16"), small("bfloat16"), [Stop(epochs=1)]
+        )
+
+
+@pytest.mark.parametrize("kind", ["built-in", "own"])
+def test_a_learning_rate_that_was_set_is_kept(tmp_path, kind):
+    class Halve(callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                self.model.optimizer.learning_rate = 0.05
+
+    whole = small(kind=kind)
+    whole.fit(X, Y, **OPTIONS, callbacks=[Halve()])
+    stop = [Halve(), Stop(epochs=2)]
+    resumed = cut_off_and_resumed(tmp_path / "kept", small(kind=kind), small(kind=kind), stop)
+    assert resumed.optimizer.learning_rate == 0.05
+    for a, b in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+def test_ctrl_c_keeps_the_backup(tmp_path):
+    class Press(callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    folder = tmp_path / "kept"
+    with pytest.raises(KeyboardInterrupt):
+        model(1).fit(X, Y, **OPTIONS, callbacks=[callbacks.BackupAndRestore(folder), Press()])
+    history = model(1).fit(X, Y, **OPTIONS, callbacks=[callbacks.BackupAndRestore(folder)])
+    assert history.epoch == [2, 3]
+    assert not folder.exists()
+
+
+def test_data_sets_are_told_of_every_epoch():
+    events = []
+    data = dataset()
+    data.on_epoch_begin = lambda: events.append("begin")
+    data.on_epoch_end = lambda: events.append("end")
+    model(1).fit(data, steps_per_epoch=4, epochs=4, verbose=0)
+    assert events == ["begin", "end"] * 4
 
 
 @pytest.mark.parametrize("arguments", [("",), ("x", 0), ("x", "batch")])

@@ -214,6 +214,7 @@ def test_silence(capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_leaves_a_usable_model():
     made = model()
     handler = signal.getsignal(signal.SIGINT)
@@ -232,6 +233,7 @@ def test_ctrl_c_leaves_a_usable_model():
     made.fit(X, Y, verbose=0)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_between_batches_stops_there():
     made = model()
     seen = []

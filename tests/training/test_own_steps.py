@@ -391,6 +391,96 @@ def test_an_optimizer_applies_gradients_to_weights():
         optimizer.stateless_apply([v.array for v in optimizer.variables], [], before)
 
 
+def scaling(kind):
+    if kind == "factor":
+        return optimizers.SGD(0.1, momentum=0.5, loss_scale_factor=1024.0)
+    inner = optimizers.SGD(0.1, momentum=0.5)
+    return optimizers.LossScaleOptimizer(inner, initial_scale=2.0**12, dynamic_growth_steps=2)
+
+
+class Scaled(Plain):
+    """A step by hand, on the loss that the optimizer scales."""
+
+    def train_step(self, state, data):
+        trainable, non_trainable, slots, measured = state
+
+        def scaled_loss(trainable):
+            y_pred, others, losses = self.stateless_call(
+                trainable, non_trainable, data[0], training=True, return_losses=True
+            )
+            loss = jnp.square(y_pred - data[1]).mean() + sum(losses)
+            return self.optimizer.scale_loss(loss), (loss, others)
+
+        gradients, (loss, others) = jax.grad(scaled_loss, has_aux=True)(trainable)
+        trainable, slots = self.optimizer.stateless_apply(slots, gradients, trainable)
+        return {"loss": loss}, (trainable, others, slots, measured)
+
+
+@pytest.mark.parametrize("kind", ["factor", "dynamic"])
+@pytest.mark.parametrize("form", [Inherited, Scaled])
+def test_a_scaled_loss_gives_what_it_gives_in_the_built_in_step(form, kind):
+    plain, own = Plain(), form()
+    plain.build((None, 3))
+    weights = plain.get_weights()
+    expected = trained(plain, weights, scaling(kind))["loss"]
+    losses = trained(own, weights, scaling(kind))["loss"]
+    if form is Inherited:
+        np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    for a, b in zip(own.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    if kind == "dynamic":
+        assert own.optimizer.dynamic_scale == plain.optimizer.dynamic_scale == 2.0**16
+
+
+@pytest.mark.parametrize("kind", ["factor", "dynamic"])
+def test_a_loss_scale_that_is_infinite_in_float16(kind):
+    optimizer = optimizers.SGD(0.5, loss_scale_factor=2.0**17 if kind == "factor" else None)
+    if kind == "dynamic":
+        optimizer = optimizers.LossScaleOptimizer(optimizer, initial_scale=2.0**17)
+    dense = layers.Dense(1, dtype="float16")
+    dense.build((None, 3))
+    dense.set_weights([np.ones((3, 1), np.float16), np.ones(1, np.float16)])
+    optimizer.build(dense.trainable_variables)
+    optimizer.apply([np.full((3, 1), 1024, np.float16), np.full(1, 1024, np.float16)])
+    for weight in dense.get_weights():
+        np.testing.assert_allclose(weight, 1 - 0.5 * 1024 / 2**17, rtol=1e-6)
+
+
+def test_skipped_updates_are_not_counted():
+    dense = layers.Dense(1)
+    dense.build((None, 3))
+    schedule = optimizers.schedules.PiecewiseConstantDecay([0], [0.5, 0.0])
+    optimizer = optimizers.LossScaleOptimizer(optimizers.SGD(schedule), initial_scale=4.0)
+    optimizer.build(dense.trainable_variables)
+    before = dense.get_weights()
+    optimizer.apply([np.full((3, 1), np.inf, np.float32), np.ones(1, np.float32)])
+    assert int(optimizer.variables[0].numpy()) == 0
+    assert optimizer.dynamic_scale == 2.0
+    optimizer.apply([np.ones((3, 1), np.float32), np.ones(1, np.float32)])
+    assert int(optimizer.variables[0].numpy()) == 1
+    for a, b in zip(dense.get_weights(), before, strict=True):
+        np.testing.assert_allclose(a, b - 0.25, rtol=1e-6)
+
+
+@pytest.mark.parametrize("is_scaled", [False, True])
+def test_own_steps_end_with_the_averages(is_scaled):
+    plain, own = Plain(), Inherited()
+    plain.build((None, 3))
+    weights = plain.get_weights()
+    for model in (plain, own):
+        optimizer = optimizers.SGD(0.1, use_ema=True, ema_momentum=0.8)
+        if is_scaled:
+            optimizer = optimizers.LossScaleOptimizer(optimizer, initial_scale=8.0)
+        swap = kcompile.callbacks.SwapEMAWeights()
+        trained(model, weights, optimizer, validation_data=(X, Y), callbacks=[swap])
+    for a, b in zip(own.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert set(own.optimizer.averages) == set(plain.optimizer.averages)
+    np.testing.assert_allclose(
+        own.history.history["val_loss"], plain.history.history["val_loss"], rtol=1e-5
+    )
+
+
 def test_metrics_of_a_model_are_reset_and_read():
     model = functional(kcompile)
     model.compile("sgd", "mse", metrics=["mae"])

@@ -13,7 +13,7 @@ from kcompile.layers.base import Layer
 from kcompile.layers.convolutional import check_format
 from kcompile.ops.dispatch import has_keras_tensor
 from kcompile.ops.image import image_axes
-from kcompile.ops.random import SeedGenerator, uniform
+from kcompile.ops.random import SeedGenerator, SeedParts, eager_key, uniform
 from kcompile.ops.tensor import TracedTensor
 from kcompile.ops.trace import current_trace, emit, require_trace, run_eagerly
 
@@ -87,7 +87,7 @@ class ImageAugmentation(Layer):
             return super().__call__(*args, **kwargs)
         args, kwargs = self._name_training(args, kwargs)
         training = kwargs["training"] = kwargs.get("training") in (None, True)
-        key = self.generator.next()
+        key = eager_key(self.generator)
         return run_eagerly(self.name, self._call_traced, args, kwargs, training=training, rng=key)
 
     def call(self, data: Any, training: bool = False) -> Any:
@@ -116,6 +116,8 @@ class ImageAugmentation(Layer):
 
         def draw(data: Any, seed: Any) -> Any:
             images = data["images"] if isinstance(data, dict) else data
+            if seed is not None and not isinstance(seed, SeedGenerator):
+                seed = SeedParts(seed)  # so that no two draws have the same numbers
             return self.draw(_batch(require_trace().convert(images))[0], seed)
 
         return self._run(draw, data, seed)
@@ -163,7 +165,7 @@ class ImageAugmentation(Layer):
     def _run(self, function: Callable[..., Any], *args: Any) -> Any:
         if current_trace() is not None:
             return function(*args)
-        key = self.generator.next()
+        key = eager_key(self.generator)
         return run_eagerly(self.name, function, args, {}, training=True, rng=key)
 
     def _changed(self, images: Any, drawn: Any, training: bool, interpolation: str) -> Any:

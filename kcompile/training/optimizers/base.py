@@ -233,7 +233,9 @@ class Optimizer(StatelessUpdates, OwnUpdates):
     @property
     def averages(self) -> dict[str, Any] | None:
         """Copies of the moving averages of the weights by name; None if there are none yet."""
-        if self._progress is None or self._progress.slots is None or not self._num_steps():
+        if self._progress is None or self._progress.slots is None:
+            return self._built_averages()
+        if not self._num_steps():
             return None
         from kcompile.runtimes.jax import optimizer_wrappers as wrappers
         from kcompile.runtimes.jax import training as xla

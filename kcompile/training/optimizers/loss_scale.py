@@ -69,7 +69,7 @@ class LossScaleOptimizer(Optimizer):
     def dynamic_scale(self) -> float:
         """The present factor."""
         if self._progress is None or self._progress.slots is None:
-            return self.initial_scale
+            return float(self.scale_loss(1.0)) if self.built else self.initial_scale
         return float(self._progress.slots.scale)
 
     def learning_rate_at(self, step: int) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ class StatelessUpdates:
     _built_for: tuple[Variable, ...] = ()
     _built_variables: tuple[Variable, ...] = ()
     _pure: Any = None
+    _weight_names: Mapping[Variable, str] = MappingProxyType({})
 
     def build(self, variables: Sequence[Variable]) -> None:
         """Make the variables for updates of these weights; nothing if that was done.
@@ -84,10 +86,7 @@ class StatelessUpdates:
             TrainingError: `build` was not called.
             SpecError: the number of values is another one.
         """
-        if not self.built:
-            raise TrainingError(
-                f"optimizer '{self.name}' is not built", hint="Call build(trainable_variables)"
-            )
+        self._require_built()
         for what, given, wanted in (
             ("optimizer_variables", optimizer_variables, self._built_variables),
             ("grads", grads, self._built_for),
@@ -101,12 +100,46 @@ class StatelessUpdates:
         iteration, rate, *slots = optimizer_variables
         if self._is_scheduled:
             rate = self._pure.scheduled_rate(iteration)
+        skipped_before = self._pure.num_skipped(slots)
         weights, slots = self._pure.update(slots, list(grads), list(trainable_variables), rate)
+        next_iteration = iteration + 1 - (self._pure.num_skipped(slots) - skipped_before)
         constrained = [
             weight if variable.constraint is None else variable.constraint(weight)
             for variable, weight in zip(self._built_for, weights, strict=True)
         ]
-        return constrained, [iteration + 1, optimizer_variables[LEARNING_RATE], *slots]
+        return constrained, [next_iteration, optimizer_variables[LEARNING_RATE], *slots]
+
+    def scale_loss(self, loss: Any) -> Any:
+        """The loss to take gradients of: times the loss scale, which updates divide by.
+
+        Inside a model's `train_step` the scale is that of the state that is given to the step.
+
+        Raises:
+            TrainingError: `build` was not called.
+        """
+        self._require_built()
+        scale = self._pure.loss_scale([v.array for v in self._built_variables[SLOTS:]])
+        return loss if scale is None else loss * scale
+
+    def name_weights(self, names: Mapping[Variable, str]) -> None:
+        """Know the names of a model's weights, which `averages` are given by."""
+        self._weight_names = names
+
+    def _built_averages(self) -> dict[str, Any] | None:
+        """Copies of the moving averages by name; None without them or before an update."""
+        if not self.built or not int(self._built_variables[ITERATION].array):
+            return None
+        found = self._pure.averages([v.array for v in self._built_variables[SLOTS:]])
+        if found is None:
+            return None
+        names = [self._weight_names.get(v, v.path) for v in self._built_for]
+        return dict(zip(names, found, strict=True))
+
+    def _require_built(self) -> None:
+        if not self.built:
+            raise TrainingError(
+                f"optimizer '{self.name}' is not built", hint="Call build(trainable_variables)"
+            )
 
     def apply(self, grads: Sequence[Any], trainable_variables: Any = None) -> None:
         """Update weights by gradients; those of `build` by default."""

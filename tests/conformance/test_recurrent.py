@@ -173,16 +173,10 @@ def test_a_cell_of_ones_own_equals_a_simple_rnn(options, masked):
     np.testing.assert_allclose(own(x, mask=mask), known(x, mask=mask), **TOLERANCE)
 
 
-def test_a_cell_of_ones_own_needs_a_number_of_steps():
-    with pytest.raises(NotImplementedError, match="needs a fixed number of steps"):
-        layers.RNN(Minimal(3))(layers.Input((None, 2)))
-
-
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
         (lambda: layers.LSTM(0), ValueError, "units must be a positive integer"),
-        (lambda: layers.LSTM(2, stateful=True), NotImplementedError, "stateful"),
         (
             lambda: layers.LSTM(2, activation="gelu")(np.ones((1, 2, 3))),
             NotImplementedError,

@@ -114,20 +114,9 @@ def call_function(function: Callable[..., Any], args: Any, static: dict[str, Any
 def _call_jax(function: Callable[..., Any], args: Any, static: dict[str, Any]) -> Any:
     tensors = {key: x for key, x in static.items() if isinstance(x, TracedTensor)}
     plain = {key: value for key, value in static.items() if key not in tensors}
-    return service("trace_jax_function")(_with_tensors(function), (args, tensors), plain)
+    return service("trace_jax_function")(function, args, tensors, plain)
 
 
 def _is_of_jax(error: BaseException | None) -> bool:
     """Whether JAX itself raised it: functions with own derivatives do so for any other object."""
     return type(error).__module__.partition(".")[0] == "jax"
-
-
-@functools.cache
-def _with_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function with its arguments in a tuple, and with those that have names in a dict."""
-
-    def call(args: Any, tensors: Any, **static: Any) -> Any:
-        return function(*args, **tensors, **static)
-
-    call.__name__ = getattr(function, "__name__", "function")
-    return call

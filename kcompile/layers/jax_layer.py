@@ -131,7 +131,7 @@ class JaxLayer(Layer):
         if "rng" in self._taken:
             tensors["rng"] = self._key() if training else None
         static = {"training": training} if "training" in self._taken else {}
-        traced = service("trace_jax_function")(self._compute, (tensors,), static)
+        traced = service("trace_jax_function")(self._compute, (tensors,), {}, static)
         if "state" not in self._taken:
             return traced
         outputs, state = traced

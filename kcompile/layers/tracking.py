@@ -24,6 +24,7 @@ _NOT_WALKED = (
     "_trainer",
     "_carried_states",
     "_call_losses",
+    "_host_stage",
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -68,15 +67,13 @@ def run_host_stage(model: Any, arrays: Arrays) -> Arrays:
 
 
 def _stage_of(model: Any) -> HostStage:
-    """The stage of a model, made anew when layers or vocabularies have changed."""
+    """The stage of a model, which keeps it until layers or vocabularies change."""
     structure = structure_of(model)
-    known = _stages.get(model)
-    if known is None or known[0] != structure:
-        known = _stages[model] = structure, HostStage(model)
-    return known[1]
-
-
-_stages: WeakKeyDictionary[Any, tuple[Any, HostStage]] = WeakKeyDictionary()
+    known, stage = getattr(model, "_host_stage", (None, None))
+    if stage is None or known != structure:
+        stage = HostStage(model)
+        model._host_stage = structure, stage
+    return stage
 
 
 def structure_of(model: Any) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ that trains, and is not exported. A function with derivatives of its own becomes
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from types import MethodType
 from typing import Any
 
 import jax
@@ -44,18 +45,22 @@ _OWN_DERIVATIVES = ("custom_jvp_call", "custom_vjp_call")
 _MAX_FOLDED = 4096
 
 
-def trace_function(function: Callable[..., Any], args: Any, static: dict[str, Any]) -> Any:
+def trace_function(
+    function: Callable[..., Any], args: Any, named: dict[str, Any], static: dict[str, Any]
+) -> Any:
     """What a JAX function returns for tensors of the current trace, as such tensors.
 
     Args:
-        function: a pure function; the same object from call to call.
+        function: a pure function; the same object, or bound method, from call to call.
         args: a tuple of structures; tensors in it become arrays.
+        named: further ones by name.
         static: further arguments by name, which are no tensors.
 
     Raises:
         ShapeError: what it does depends on the number that an open size has.
     """
-    flat = list(leaves(args))
+    arguments = args, named
+    flat = list(leaves(arguments))
     places = [i for i, leaf in enumerate(flat) if isinstance(leaf, TracedTensor)]
     tensors = [flat[i] for i in places]
     trees: list[Any] = []
@@ -66,7 +71,8 @@ def trace_function(function: Callable[..., Any], args: Any, static: dict[str, An
         given = list(kept)
         for place, array in zip(places, arrays, strict=True):
             given[place] = array
-        results, tree = jax.tree.flatten(function(*pack_like(args, given), **static))
+        positional, by_name = pack_like(arguments, given)
+        results, tree = jax.tree.flatten(function(*positional, **by_name, **static))
         trees[:] = [tree]
         return [jax.numpy.asarray(result) for result in results]
 
@@ -77,9 +83,16 @@ def trace_function(function: Callable[..., Any], args: Any, static: dict[str, An
             f"what the JAX function does depends on the number that an open size has: {error}",
             hint="Give the input a fixed size on that axis",
         ) from error
-    identity = (function, _content(args), _content(static))
+    identity = (_identity(function), _content(arguments), _content(static))
     name = register_function(getattr(function, "__name__", "function"), identity, call)
     return jax.tree.unflatten(trees[0], _emit(name, closed, tensors))
+
+
+def _identity(function: Callable[..., Any]) -> Hashable:
+    """The same for a method of one object, which is bound anew whenever it is looked up."""
+    if isinstance(function, MethodType):
+        return id(function.__self__), id(function.__func__)
+    return id(function)
 
 
 def _content(value: Any) -> Hashable:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 from kcompile.ir.dims import Size
 from kcompile.ir.errors import ExportError, SpecError
@@ -13,33 +15,45 @@ from kcompile.ir.op import Array, Op, require
 from kcompile.ir.ops.control import _check_graph, _Control, _result_types, run_graph
 from kcompile.ir.types import DType, TensorType
 
-_functions: dict[str, Callable[..., Any]] = {}
-_names: dict[Hashable, str] = {}
+
+class FunctionName(str):
+    """The name of a function, which holds it: it lives as long as a graph that names it."""
+
+    function: Callable[..., Any]
 
 
-def register_function(name: str, identity: Hashable, function: Callable[..., Any]) -> str:
+_numbers = itertools.count()
+_by_identity: WeakValueDictionary[Hashable, FunctionName] = WeakValueDictionary()
+_by_name: WeakValueDictionary[str, FunctionName] = WeakValueDictionary()
+
+
+def register_function(name: str, identity: Hashable, function: Callable[..., Any]) -> FunctionName:
     """The name under which ops hold `function`; one `identity` has one name.
 
-    Functions stay for as long as the process runs, as graphs that name them may.
+    Args:
+        identity: may have the `id` of what `function` holds.
     """
-    if identity not in _names:
-        _names[identity] = f"{name}#{len(_names)}"
-        _functions[_names[identity]] = function
-    return _names[identity]
+    known = _by_identity.get(identity)
+    if known is None:
+        known = FunctionName(f"{name}#{next(_numbers)}")
+        known.function = function
+        _by_identity[identity] = _by_name[str(known)] = known
+    return known
 
 
 def find_function(name: str) -> Callable[..., Any]:
     """The function of that name: arrays to a sequence of arrays.
 
     Raises:
-        SpecError: there is none in this process, as the graph was made in another one.
+        SpecError: there is none, as the graph was made in another process or the model is gone.
     """
-    if name not in _functions:
+    known = name if isinstance(name, FunctionName) else _by_name.get(name)
+    if known is None:
         raise SpecError(
             f"the function '{name}' is Python code, which the text of a graph does not hold",
-            hint="Make the model in this process",
+            hint="Make the model in this process, and keep it",
         )
-    return _functions[name]
+    return known.function
 
 
 @dataclass(frozen=True)

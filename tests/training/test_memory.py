@@ -57,7 +57,6 @@ def test_a_model_that_was_used_is_freed_with_its_programs(name):
     model.fit(X, Y, verbose=0)
     model.evaluate(X, Y, verbose=0)
     model.predict(X, verbose=0)
-    model(X)
     functions = [layer.function for layer in model.layers if hasattr(layer, "function")]
     references = [weakref.ref(x) for x in (model, *model.layers, *functions)]
     del model, functions

@@ -1,7 +1,7 @@
 """Config dicts: `{"module", "class_name", "config", "registered_name"}` to and from objects.
 
-Class names are looked up in a table that the caller passes; nothing is imported, and a key that
-the class does not take is an error.
+Class names are looked up among what the user registered and in a table that the caller passes;
+nothing is imported, and a key that the class does not take is an error.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcompile.ir.errors import SpecError
+from kcompile.ops.registry import get_registered_name, get_registered_object
 
-_ENVELOPE_KEYS = frozenset({"module", "class_name", "config", "registered_name", "build_config"})
+_ENVELOPE_KEYS = frozenset(
+    {"module", "class_name", "config", "registered_name", "build_config", "shared_object_id"}
+)
 
 
 def argument_names(cls: type) -> tuple[str, ...]:
@@ -64,12 +67,12 @@ def serialize(instance: Any, module: str, table: Mapping[str, type]) -> dict[str
         "module": module if built_in else cls.__module__,
         "class_name": cls.__name__,
         "config": instance.get_config(),
-        "registered_name": None if built_in else cls.__name__,
+        "registered_name": None if built_in else get_registered_name(cls),
     }
 
 
 def open_envelope(config: Mapping[str, Any], kind: str) -> tuple[str, dict[str, Any]]:
-    """The class name and the arguments in a config dict.
+    """The name of the class, the registered one if it has one, and the arguments.
 
     Raises:
         SpecError: a part is missing, unknown or of the wrong type.
@@ -83,6 +86,9 @@ def open_envelope(config: Mapping[str, Any], kind: str) -> tuple[str, dict[str, 
         raise SpecError(f"{kind} '{name}': the keys {unread} are not understood")
     if not isinstance(arguments, Mapping | None):
         raise SpecError(f"{kind} '{name}': 'config' must be a mapping, got {arguments!r}")
+    registered = config.get("registered_name")
+    if isinstance(registered, str) and get_registered_object(registered) is not None:
+        name = registered
     return name, dict(arguments or {})
 
 
@@ -92,6 +98,9 @@ def find_class(name: str, table: Mapping[str, type], kind: str) -> type:
     Raises:
         SpecError: the table has no such name.
     """
+    registered = get_registered_object(name)
+    if isinstance(registered, type):
+        return registered
     if name not in table:
         known = ", ".join(sorted({cls.__name__ for cls in table.values()}))
         raise SpecError(f"unknown {kind} '{name}'", hint=f"Known: {known}")

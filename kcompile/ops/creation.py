@@ -47,14 +47,14 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: str | None = N
     if any(isinstance(bound, Dim) for bound in (start, stop)):
         if step != 1:
             raise NotImplementedError("ops.arange: open sizes as bounds need step 1")
-        numbers = emit(
-            ir.Iota(stop - start),
-        )
+        numbers = emit(ir.Iota(stop - start))
         numbers = numbers if start == 0 else add(numbers, emit(ir.DimSize(start)))
         return numbers if dtype is None else cast(numbers, dtype)
     kind = DType.of(dtype) if dtype else result_type(start, stop, step)
     kind = {DType.INT64: DType.INT32, DType.FLOAT64: FLOATX}.get(kind, kind) if not dtype else kind
-    return require_trace().convert(np.arange(start, stop, step).astype(kind.numpy), kind)
+    steps_in = kind.numpy if kind.is_integer else None  # NumPy and Keras cut the step itself then
+    numbers = np.arange(start, stop, step, dtype=steps_in).astype(kind.numpy)
+    return require_trace().convert(numbers, kind)
 
 
 @public

@@ -13,8 +13,10 @@ from kcompile.ir import ops as ir
 from kcompile.ir.dims import Size, product
 from kcompile.ir.errors import ShapeError
 from kcompile.ir.op import normalize_axis
-from kcompile.ir.types import DType, require_same_size
+from kcompile.ir.types import require_same_size
 from kcompile.ops.dispatch import public
+from kcompile.ops.elementwise import cast, multiply, not_equal
+from kcompile.ops.linear import product_operands
 from kcompile.ops.promotion import to_common_type
 from kcompile.ops.tensor import TracedTensor
 from kcompile.ops.trace import emit
@@ -32,9 +34,7 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     `...` stands for any axes, which broadcast. Without `->`, the result has the axes of `...` and
     those that appear once, in alphabetical order.
     """
-    tensors = to_common_type(*operands)
-    if tensors and tensors[0].type.dtype is DType.INT8:  # as in Keras: sums of 8 bits overflow
-        tensors = to_common_type(*tensors, least=DType.INT32)
+    tensors, is_bool = product_operands(*operands)
     labels, result = parse_equation(subscripts, [tensor.type.rank for tensor in tensors])
     terms = [_diagonal(*term) for term in zip(tensors, labels, strict=True)]
     left, left_labels = terms[0]
@@ -44,7 +44,8 @@ def einsum(subscripts: str, *operands: Any) -> Any:
             left, left_labels, right, right_labels, kept={*result, *later}, wish=result
         )
     left, left_labels = _sum_out(left, left_labels, set(result))
-    return _arrange(left, left_labels, result)
+    product = _arrange(left, left_labels, result)
+    return not_equal(product, 0) if is_bool else product
 
 
 def parse_equation(subscripts: str, ranks: Sequence[int]) -> tuple[list[Labels], Labels]:
@@ -241,7 +242,8 @@ def _sum_of_products(a: Any, b: Any, a_axes: Sequence[int], b_axes: Sequence[int
         for letter in (*a_letters, *b_letters)
         if (letter in a_letters) ^ (letter in b_letters)
     ]
-    return einsum(f"{''.join(a_letters)},{''.join(b_letters)}->{''.join(result)}", a, b)
+    product = einsum(f"{''.join(a_letters)},{''.join(b_letters)}->{''.join(result)}", a, b)
+    return cast(product, a.type.dtype.keras_name)  # unlike matmul and einsum, these keep 8 bits
 
 
 @public
@@ -259,7 +261,7 @@ def dot(x1: Any, x2: Any) -> Any:
     """The sum of products along the last axis of x1 and the last but one of x2, or its only one."""
     a, b = to_common_type(x1, x2)
     if a.type.rank == 0 or b.type.rank == 0:
-        return emit(ir.Multiply(), a, b)
+        return multiply(a, b)
     return _sum_of_products(a, b, (-1,), (-2,) if b.type.rank > 1 else (-1,))
 
 
@@ -268,7 +270,7 @@ def inner(x1: Any, x2: Any) -> Any:
     """The sum of products along the last axes of both."""
     a, b = to_common_type(x1, x2)
     if a.type.rank == 0 or b.type.rank == 0:
-        return emit(ir.Multiply(), a, b)
+        return multiply(a, b)
     return _sum_of_products(a, b, (-1,), (-1,))
 
 
@@ -277,7 +279,7 @@ def outer(x1: Any, x2: Any) -> Any:
     """The products of all elements of x1 with all of x2, as a matrix."""
     a, b = to_common_type(x1, x2)
     column = emit(ir.Reshape((a.type.size, 1)), a)
-    return emit(ir.Multiply(), column, emit(ir.Reshape((1, b.type.size)), b))
+    return multiply(column, emit(ir.Reshape((1, b.type.size)), b))
 
 
 @public

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -12,6 +14,9 @@ import numpy as np
 from kcompile.training.streams import Stream
 
 T = TypeVar("T")
+
+#: How long the end of a run waits for data that nobody wants any more.
+CLOSING_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -97,12 +102,27 @@ class Ahead(Generic[T]):
 
     Args:
         fetch: takes the largest number of steps; gives a result and the number of its steps.
+        finish: is called once when no more results are wanted.
     """
 
-    def __init__(self, fetch: Callable[[int], tuple[T | None, int]]) -> None:
+    def __init__(
+        self, fetch: Callable[[int], tuple[T | None, int]], finish: Callable[[], None]
+    ) -> None:
         self._fetch = fetch
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="data")
+        self._finish = finish
+        self._wanted: queue.SimpleQueue[tuple[int, Future[tuple[T | None, int]]] | None]
+        self._wanted = queue.SimpleQueue()
         self._pending: Future[tuple[T | None, int]] | None = None
+        # A daemon: a generator that waits for ever does not keep the process from ending.
+        self._thread = threading.Thread(target=self._run, name="data", daemon=True)
+
+    def _run(self) -> None:
+        while (request := self._wanted.get()) is not None:
+            wanted, future = request
+            try:
+                future.set_result(self._fetch(wanted))
+            except BaseException as error:  # whoever waits for the result gets it
+                future.set_exception(error)
 
     def next(self, wanted: int, left: int | None) -> T | None:
         """The next result, of about `wanted` steps; None when there is none.
@@ -120,7 +140,11 @@ class Ahead(Generic[T]):
         return result
 
     def _submit(self, wanted: int, left: int | None) -> Future[tuple[T | None, int]]:
-        return self._executor.submit(self._fetch, wanted if left is None else min(wanted, left))
+        if not self._thread.ident:
+            self._thread.start()
+        future: Future[tuple[T | None, int]] = Future()
+        self._wanted.put((wanted if left is None else min(wanted, left), future))
+        return future
 
     def settle(self) -> None:
         """Wait for the call that was begun, and drop its result."""
@@ -129,5 +153,9 @@ class Ahead(Generic[T]):
             self._pending = None
 
     def close(self) -> None:
-        """End the thread."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        """End the thread; a call that does not return is left to itself, and nothing is closed."""
+        if self._thread.ident:
+            self._wanted.put(None)
+            self._thread.join(CLOSING_SECONDS)
+        if not self._thread.is_alive():
+            self._finish()

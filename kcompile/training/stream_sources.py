@@ -33,7 +33,7 @@ class StreamSource(Generic[T]):
         self._reader = reader
         self._limit = num_batches
         self._num_steps = 0
-        self._ahead = Ahead(self._fetch)
+        self._ahead = Ahead(self._fetch, reader.stream.close)
 
     def _fetch(self, most: int) -> tuple[Any, int]:
         """Something of at most so many steps, and their number; None and 0 after the last."""
@@ -96,7 +96,6 @@ class StreamSource(Generic[T]):
     def close(self) -> None:
         """End the thread and the stream's workers."""
         self._ahead.close()
-        self._reader.stream.close()
 
 
 class BlockSource(StreamSource[Batch]):

@@ -400,3 +400,26 @@ def test_progress_with_an_unknown_end(capsys, verbose):
     ours, _ = pair()
     ours.fit(iter(batches()), verbose=verbose)
     assert "4/4" in capsys.readouterr().out
+
+
+def test_a_generator_that_waits_for_ever_does_not_hold_up_who_stops():
+    release = threading.Event()
+    late = threading.Timer(60, release.set)
+
+    def waiting():
+        yield batches()[0]
+        release.wait()
+
+    class Stop(kcompile.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise InterruptedError
+
+    ours, _ = pair()
+    late.start()
+    with pytest.raises(InterruptedError):
+        ours.fit(waiting(), callbacks=[Stop()], **OPTIONS)
+    (thread,) = [t for t in threading.enumerate() if t.name == "data"]
+    assert thread.daemon and not release.is_set()
+    late.cancel()
+    release.set()
+    thread.join(60)

@@ -15,15 +15,9 @@ from kcompile.layers.augmentation.color import (
     RandomColorDegeneration,
     RandomColorJitter,
     RandomContrast,
-    RandomErasing,
-    RandomGaussianBlur,
     RandomGrayscale,
     RandomHue,
-    RandomInvert,
-    RandomPosterization,
     RandomSaturation,
-    RandomSharpness,
-    Solarization,
 )
 from kcompile.layers.augmentation.geometry import (
     RandomCrop,
@@ -43,6 +37,14 @@ from kcompile.layers.augmentation.histogram import (
 from kcompile.layers.augmentation.mixing import (
     CutMix,
     MixUp,
+)
+from kcompile.layers.augmentation.pixels import (
+    RandomErasing,
+    RandomGaussianBlur,
+    RandomInvert,
+    RandomPosterization,
+    RandomSharpness,
+    Solarization,
 )
 from kcompile.layers.augmentation.policies import (
     AugMix,
@@ -123,8 +125,9 @@ from kcompile.layers.pooling import (
     MaxPooling3D,
 )
 from kcompile.layers.prelu import PReLU
-from kcompile.layers.recurrent import GRU, LSTM, RNN, SimpleRNN, StackedRNNCells
+from kcompile.layers.recurrent import RNN, StackedRNNCells
 from kcompile.layers.recurrent_cells import GRUCell, LSTMCell, SimpleRNNCell
+from kcompile.layers.recurrent_layers import GRU, LSTM, SimpleRNN
 from kcompile.layers.reshaping import (
     Cropping1D,
     Cropping2D,

@@ -9,8 +9,8 @@ import kcompile.ops as ops
 from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.ir.ops.windows import CHANNELS_LAST
 from kcompile.layers.convolutional import check_format, check_rank, per_axis
-from kcompile.layers.recurrent import CellLayer, cell_options
 from kcompile.layers.recurrent_cells import LSTMCell, Results
+from kcompile.layers.recurrent_layers import CellLayer, cell_options
 from kcompile.layers.stepping import run_steps
 
 

@@ -12,12 +12,14 @@ from kcompile.layers.augmentation.color import (
     RandomBrightness,
     RandomColorDegeneration,
     RandomContrast,
+)
+from kcompile.layers.augmentation.geometry import RandomRotation, RandomShear, RandomTranslation
+from kcompile.layers.augmentation.histogram import AutoContrast, Equalization
+from kcompile.layers.augmentation.pixels import (
     RandomPosterization,
     RandomSharpness,
     Solarization,
 )
-from kcompile.layers.augmentation.geometry import RandomRotation, RandomShear, RandomTranslation
-from kcompile.layers.augmentation.histogram import AutoContrast, Equalization
 from kcompile.layers.base import Layer
 from kcompile.layers.nesting import layer_of
 from kcompile.ops.dispatch import has_keras_tensor

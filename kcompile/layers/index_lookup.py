@@ -146,7 +146,8 @@ class IndexLookup(Layer):
         if (idf_weights is not None) != (self.output_mode == "tf_idf"):
             raise SpecError("output_mode='tf_idf', and no other, needs idf_weights", where=where)
         if isinstance(vocabulary, (str, Path)):
-            vocabulary = _read_lines(Path(vocabulary).read_bytes().removesuffix(b"\n"))
+            text = Path(vocabulary).read_bytes().replace(b"\r\n", b"\n")
+            vocabulary = _read_lines(text.removesuffix(b"\n"))
         given = self._as_tokens(_listed(vocabulary))
         if not given:
             raise SpecError("the vocabulary is empty", where=where)

@@ -62,10 +62,11 @@ class PureOptimizer:
     def update(
         self, slots: Sequence[Any], gradients: list[Any], weights: list[Any], rate: Any
     ) -> tuple[list[Any], list[Any]]:
-        """The next weights and slots."""
+        """The next weights and slots; gradients count in the element types of the weights."""
         params = dict(zip(self._names, weights, strict=True))
+        given = zip(self._names, gradients, weights, strict=True)
         updates, state = self._transformation.update(
-            dict(zip(self._names, gradients, strict=True)),
+            {name: jnp.asarray(gradient, weight.dtype) for name, gradient, weight in given},
             self._state(slots),
             params,
             learning_rate=rate,

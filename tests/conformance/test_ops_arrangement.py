@@ -114,7 +114,8 @@ WRITES = [
 
 MAKES = [
     case("arange", 5), case("arange", 1, 7, 2), case("arange", 0.0, 1.0, 0.25), case("arange", 3.0),
-    case("arange", 1, 2.5, 0.5, dtype="int32"), case("arange", 5, dtype="float32"), case("arange", 5, 0, -2), case("arange", 1, 2, 0.5),
+    case("arange", 1, 2.5, 0.5, dtype="int32"), case("arange", 5, dtype="float32"),
+    case("arange", 5, 0, -2), case("arange", 1, 2, 0.5),
     *(case("linspace", 0, 5, n, e) for n in (1, 5) for e in (True, False)),
     case("linspace", normal(3), normal(3, seed=1), 4), case("linspace", normal(3), 2.0, 4, axis=-1),
     case("linspace", 0, 10, 4, dtype="int32"), case("linspace", 0.0, 1.0, 5, True, True),

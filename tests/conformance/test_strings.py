@@ -178,7 +178,9 @@ def test_only_line_feeds_separate_tokens_in_files(tmp_path: Path) -> None:
 
 def test_a_vocabulary_file_is_read_for_its_user_alone(tmp_path: Path) -> None:
     path = tmp_path / "words.txt"
-    path.write_text("b\na\n")
+    path.write_bytes(b"b\r\na\r\n")
+    assert layers.StringLookup(vocabulary=str(path)).get_vocabulary() == ["[UNK]", "b", "a"]
+    path.write_bytes(b"b\na\n")
     layer = layers.StringLookup(vocabulary=str(path))
     assert layer.get_vocabulary() == ["[UNK]", "b", "a"]
     config = layer.get_config()

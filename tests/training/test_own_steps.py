@@ -131,7 +131,7 @@ def test_a_step_written_for_keras_gives_what_it_gives_there():
         model.fit(X, Y, batch_size=16, epochs=2, shuffle=False, verbose=0)
     for a, b in zip(ours.get_weights(), written.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
-    assert int(ours.optimizer.variables[0].numpy()) == 6
+    assert int(ours.optimizer.variables[0].numpy()) == ours.optimizer.iterations == 6
 
 
 class Adversaries(kcompile.Model):
@@ -446,6 +446,20 @@ def test_a_loss_scale_that_is_infinite_in_float16(kind):
     optimizer.apply([np.full((3, 1), 1024, np.float16), np.full(1, 1024, np.float16)])
     for weight in dense.get_weights():
         np.testing.assert_allclose(weight, 1 - 0.5 * 1024 / 2**17, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["factor", "dynamic"])
+def test_gradients_of_float16_for_weights_of_float32(kind):
+    optimizer = optimizers.SGD(0.5, loss_scale_factor=16.0 if kind == "factor" else None)
+    if kind == "dynamic":
+        optimizer = optimizers.LossScaleOptimizer(optimizer, initial_scale=16.0)
+    dense = layers.Dense(1)
+    dense.build((None, 3))
+    dense.set_weights([np.ones((3, 1), np.float32), np.ones(1, np.float32)])
+    optimizer.build(dense.trainable_variables)
+    optimizer.apply([np.full((3, 1), 8, np.float16), np.full(1, 8, np.float16)])
+    for weight in dense.get_weights():
+        np.testing.assert_array_equal(weight, np.full(weight.shape, 0.75, np.float32))
 
 
 def test_skipped_updates_are_not_counted():

@@ -206,7 +206,8 @@ class Optimizer(StatelessUpdates, OwnUpdates):
         """Updates so far; steps that a loss scale made too large are not counted."""
         if self._iterations is not None:
             return self._iterations
-        return self._num_steps() // (self.gradient_accumulation_steps or 1)
+        done = self.num_steps() + self._num_own_steps()
+        return done // (self.gradient_accumulation_steps or 1)
 
     @property
     def variables(self) -> list[Variable]:
@@ -216,7 +217,7 @@ class Optimizer(StatelessUpdates, OwnUpdates):
         """
         if self.built:
             return list(self._built_variables)
-        arrays = {"iteration": np.asarray(self._num_steps(), np.int32)}
+        arrays = {"iteration": np.asarray(self.num_steps(), np.int32)}
         if not callable(self._learning_rate):
             arrays["learning_rate"] = np.asarray(self._learning_rate, np.float32)
         if self._progress is not None and self._progress.slots is not None:
@@ -227,7 +228,7 @@ class Optimizer(StatelessUpdates, OwnUpdates):
 
     def upcoming_rates(self, first_update: int, num_updates: int) -> np.ndarray:
         """The learning rates of updates of the model that is trained, float32 `[num_updates]`."""
-        done = self._progress.num_updates - self._num_steps()
+        done = self._progress.num_updates - self.num_steps()
         return self.learning_rates(first_update - done, num_updates)
 
     @property
@@ -235,7 +236,7 @@ class Optimizer(StatelessUpdates, OwnUpdates):
         """Copies of the moving averages of the weights by name; None if there are none yet."""
         if self._progress is None or self._progress.slots is None:
             return self._built_averages()
-        if not self._num_steps():
+        if not self.num_steps():
             return None
         from kcompile.runtimes.jax import optimizer_wrappers as wrappers
         from kcompile.runtimes.jax import training as xla
@@ -247,7 +248,8 @@ class Optimizer(StatelessUpdates, OwnUpdates):
         """What the weights are set to at the end of `fit`, by name: their averages, if any."""
         return self.averages or {}
 
-    def _num_steps(self) -> int:
+    def num_steps(self) -> int:
+        """Batches so far whose gradients were taken; steps that a loss scale skipped left out."""
         if self._progress is None:
             return 0
         steps = self._progress.num_updates - self._progress.first_update

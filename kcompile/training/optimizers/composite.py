@@ -89,13 +89,14 @@ class Muon(Optimizer):
                     adam, weight_decay=self.adam_weight_decay, decays=self._decays
                 ),
             },
-            self._part_of,
+            self.part_of,
         )
 
     def _shared_decay(self) -> float | None:
         return None
 
-    def _part_of(self, path: str, shape: tuple[int, ...]) -> str:
+    def part_of(self, path: str, shape: tuple[int, ...]) -> str:
+        """Which of the two updates a weight."""
         if len(shape) != 2 or (self.exclude_embeddings and "embedding" in path.lower()):
             return "adam"
         return "adam" if any(re.search(p, path) for p in self.exclude_layers) else "muon"

@@ -135,6 +135,10 @@ class StatelessUpdates:
         names = [self._weight_names.get(v, v.path) for v in self._built_for]
         return dict(zip(names, found, strict=True))
 
+    def _num_own_steps(self) -> int:
+        """Updates by `apply`, or by training steps of one's own."""
+        return int(self._built_variables[ITERATION].numpy()) if self.built else 0
+
     def _require_built(self) -> None:
         if not self.built:
             raise TrainingError(

@@ -72,7 +72,7 @@ def test_configs_go_both_ways(case: Case) -> None:
     checks.configs(case)
 
 
-@parameters()
+@parameters(only_first=True)
 def test_architectures_go_both_ways(case: Case) -> None:
     checks.architecture(case)
 

@@ -17,6 +17,21 @@ from kcompile.ops.trace import current_trace, infer_outputs, run_eagerly, unused
 P = ParamSpec("P")
 R = TypeVar("R")
 
+#: Keras names a step after the class of its operation; these are not called like the function.
+NAMES_OF_STEPS = {
+    "abs": "absolute",
+    "allclose": "all_close",
+    "batch_normalization": "batch_norm",
+    "cdist": "c_dist",
+    "conj": "conjugate",
+    "exponential": "exp",
+    "hard_swish": "hard_silu",
+    "isin": "is_in",
+    "layer_normalization": "layer_norm",
+    "rms_normalization": "rms_norm",
+    "searchsorted": "search_sorted",
+    "swish": "silu",
+}
 #: Every public function by name; what a functional model's config may call.
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 
@@ -38,7 +53,7 @@ class FunctionOperation:
 
     def __init__(self, function_name: str, name: str | None = None) -> None:
         self.function_name = function_name
-        self.name = name or automatic_name(function_name)
+        self.name = name or automatic_name(NAMES_OF_STEPS.get(function_name, function_name))
         self.nodes: list[CallNode] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -36,6 +36,7 @@ class Case:
         quick: whether every run looks at it; the others are slow together.
         is_first: whether it is the first of its layer.
         is_random: whether training draws random numbers, so that Keras's steps are others.
+        extra_length: added to the open sizes of the data.
     """
 
     layer: str
@@ -51,6 +52,7 @@ class Case:
     quick: bool = False
     is_first: bool = False
     is_random: bool = False
+    extra_length: int = 0
 
     def __str__(self) -> str:
         parts = [self.config, list(self.shapes), self.call, self.tensors]
@@ -89,7 +91,13 @@ class Case:
     def arrays(self, model: Any, batch: int, length: int = LENGTH) -> list[Any]:
         """Data for the inputs of `model`."""
         return [
-            _draw(np.random.default_rng(10 * batch + number), tensor, batch, length, self.has_masks)
+            _draw(
+                np.random.default_rng(10 * batch + number),
+                tensor,
+                batch,
+                self.extra_length + length,
+                self.has_masks,
+            )
             for number, tensor in enumerate(model.inputs)
         ]
 

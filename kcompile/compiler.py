@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import gc
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from kcompile.ir.errors import ExportError, SpecError
 from kcompile.ir.graph import Graph, Role
-from kcompile.ir.printer import print_graph
 
 if TYPE_CHECKING:
     from kcompile.models import Model
+    from kcompile.passes.interface import Interface
     from kcompile.passes.pipelines import Insertion, LogEntry
 
 TARGETS = ("onnx", "xla", "reference")
+#: Models with more are let go at once, and not when Python comes to it.
+MANY_PARAMETERS = 2**20
 
 
 class Executable:
@@ -98,6 +100,9 @@ def compile(
     weights: Mapping[str, Any] | None = None,
     opset: int | None = None,
     sizes: Mapping[str, int] | None = None,
+    shapes: Mapping[str, Sequence[int | None]] | None = None,
+    inputs_as_nchw: Sequence[str] = (),
+    rename: Mapping[str, str] | None = None,
     passes: Sequence[Insertion] = (),
     verify: bool = True,
 ) -> Executable:
@@ -105,38 +110,58 @@ def compile(
 
     Args:
         model: a model, or a graph.
-        target: `onnx` (a file, run by onnxruntime), `xla`, or `reference` (plain NumPy).
+        target: `onnx` (a file, run by onnxruntime), `onnxruntime==1.20` (a file that this release
+            takes), `xla`, or `reference` (plain NumPy).
         path: where to save the file; nothing is written if compiling or verifying fails.
         weights: arrays by weight path; the model's own by default. A graph needs them.
         opset: of the ONNX file; by default the lowest that holds the graph's ops, 17 or later.
         sizes: numbers for symbolic sizes, such as `{"batch": 1}`.
+        shapes: numbers for the symbolic sizes of inputs, by their names; None leaves one open.
+        inputs_as_nchw: names of inputs that are `[N, C, S...]` for the target, while the model has
+            them as `[N, S..., C]`.
+        rename: new names of inputs and outputs, by the old ones.
         passes: the user's passes and where they go.
         verify: whether the ONNX file is run and held against the reference before it is kept.
 
     Raises:
-        SpecError: the target is unknown, or weights are missing.
+        SpecError: the target is unknown, weights are missing, or an input or output is.
         ExportError: the target cannot hold the model.
         PassError: a pass failed.
         VerifyError: the file computes something else than the model.
     """
-    if target not in TARGETS:
-        raise SpecError(f"{target!r} is not a target", hint=f"Use one of {', '.join(TARGETS)}")
-    graph = model if isinstance(model, Graph) else model.graph(training=False)
-    _require_stateless(model)
-    arrays = _weights(model, graph, weights)
-    if target == "onnx":
-        executable = _compile_onnx(graph, arrays, opset, sizes, passes, verify)
+    from kcompile.passes.interface import Interface
+
+    interface = Interface(sizes or {}, shapes or {}, inputs_as_nchw, rename or {})
+    kind, release = split_target(target)
+    if kind == "onnx":
+        executable = _compile_onnx(model, weights, interface, passes, verify, opset, release)
     elif opset is not None:
         raise SpecError(f"the target '{target}' has no opset")
     else:
-        executable = _compile_graph(target, graph, arrays, sizes, passes)
+        executable = _compile_graph(kind, *_traced(model, weights, interface), passes)
     if not isinstance(model, Graph) and isinstance(model.input_structure, dict):
-        executable.input_names = dict(
-            zip(sorted(model.input_structure), model.input_names, strict=True)
-        )
+        names = [interface.names.get(name, name) for name in model.input_names]
+        executable.input_names = dict(zip(sorted(model.input_structure), names, strict=True))
     if path is not None:
         executable.save(path)
     return executable
+
+
+def split_target(target: str) -> tuple[str, str | None]:
+    """The kind of a target, and the release of onnxruntime that it names.
+
+    Raises:
+        SpecError: there is no such target, or no such release.
+    """
+    if target.startswith("onnxruntime"):
+        from kcompile.runtimes.onnx.releases import parse_release
+
+        parse_release(target)
+        return "onnx", target
+    if target not in TARGETS:
+        listed = ", ".join((*TARGETS, "onnxruntime==1.20"))
+        raise SpecError(f"{target!r} is not a target", hint=f"Use one of {listed}")
+    return target, None
 
 
 def export(model: Model, filepath: str | Path, format: str = "onnx", **options: Any) -> None:
@@ -157,10 +182,13 @@ def _require_stateless(model: Model | Graph) -> None:
         )
 
 
-def _weights(
-    model: Model | Graph, graph: Graph, weights: Mapping[str, Any] | None
-) -> dict[str, np.ndarray[Any, Any]]:
-    """The array of each weight in the graph."""
+def _traced(
+    model: Model | Graph, weights: Mapping[str, Any] | None, interface: Interface
+) -> tuple[Graph, dict[str, np.ndarray[Any, Any]]]:
+    """The graph at inference, and the array of each weight in it."""
+    graph = model if isinstance(model, Graph) else model.graph(training=False)
+    _require_stateless(model)
+    graph = interface.apply(graph)
     if weights is None:
         weights = {} if isinstance(model, Graph) else model.named_weights()
     needed = [entry.name for entry in graph.inputs_with(Role.PARAM, Role.STATE)]
@@ -171,14 +199,18 @@ def _weights(
             where=f"graph '{graph.name}'",
             hint="Pass weights={path: array}",
         )
-    return {name: np.asarray(weights[name]) for name in needed}
+    return graph, {name: np.asarray(weights[name]) for name in needed}
 
 
-def _report(target: str, graph: Graph, arrays: Mapping[str, Any], log: Any) -> dict[str, Any]:
+def _num_elements(arrays: Mapping[str, Any]) -> int:
+    return sum(int(array.size) for array in arrays.values())
+
+
+def _report(target: str, graph: Graph, parameters: int, log: Any) -> dict[str, Any]:
     return {
         "target": target,
         "graph": graph.name,
-        "parameters": sum(int(array.size) for array in arrays.values()),
+        "parameters": parameters,
         "nodes": len(graph.nodes),
         "passes": [
             {
@@ -193,16 +225,12 @@ def _report(target: str, graph: Graph, arrays: Mapping[str, Any], log: Any) -> d
 
 
 def _compile_graph(
-    target: str,
-    graph: Graph,
-    arrays: dict[str, Any],
-    sizes: Mapping[str, int] | None,
-    passes: Sequence[Insertion],
+    target: str, graph: Graph, arrays: dict[str, Any], passes: Sequence[Insertion]
 ) -> Executable:
     """For a runtime that runs our graphs as they are."""
     from kcompile.passes.pipelines import INFERENCE, run_pipeline
 
-    result = run_pipeline(graph, INFERENCE, arguments={"sizes": sizes}, extra=passes)
+    result = run_pipeline(graph, INFERENCE, extra=passes)
     names = {entry.name for entry in result.graph.inputs}
     kept = {name: array for name, array in arrays.items() if name in names}
     if target == "xla":
@@ -213,53 +241,126 @@ def _compile_graph(
         from kcompile.runtimes.reference import ReferenceExecutable
 
         run = ReferenceExecutable(result.graph, kept).run
-    report = _report(target, result.graph, arrays, result.log)
+    report = _report(target, result.graph, _num_elements(arrays), result.log)
     return Executable(target, result.graph, run, report, result.log)
 
 
 def _compile_onnx(
-    graph: Graph,
-    arrays: dict[str, Any],
-    opset: int | None,
-    sizes: Mapping[str, int] | None,
+    model: Model | Graph,
+    weights: Mapping[str, Any] | None,
+    interface: Interface,
     passes: Sequence[Insertion],
     verify: bool,
+    opset: int | None,
+    release: str | None,
 ) -> Executable:
     """For onnxruntime: the file, and what it was held against."""
-    from kcompile import __version__
+    from kcompile.runtimes.onnxruntime.production import finish_file, optimize, write_file
+
+    traced, arrays = _traced(model, weights, interface)
+    parameters = _num_elements(arrays)
+    graph, origin = optimize(traced, arrays, passes, verify)
+    report = _report("onnx", graph, parameters, origin.log)
+    file = io.BytesIO()
+    report |= write_file(graph, origin, opset, release, file)
+    report["verification"], end = finish_file(origin, file.getvalue())
+    file.write(end)
+    data = file.getvalue()
+    report["file_bytes"] = len(data)
+    return Executable("onnx", graph, _LazySession(data).run, report, origin.log, data)
+
+
+def compile_to_file(
+    load: Callable[[], Model],
+    path: str | Path,
+    interface: Callable[[Model], Interface],
+    *,
+    opset: int | None = None,
+    release: str | None = None,
+    verify: bool = True,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> tuple[dict[str, Any], tuple[LogEntry, ...]]:
+    """Compile a model to an ONNX file with little memory: the report, and what each pass did.
+
+    The model is let go when its graph is there, and the graph when the file is written; it is the
+    file that is run and held against what the graph computed.
+
+    Args:
+        load: gives the model; nothing else may hold it.
+        path: of the file; nothing is written if compiling or verifying fails.
+        interface: gives what differs at the file's ends from what the model says.
+        opset, verify: as of `compile`.
+        release: `onnxruntime==1.20`, if it has to take the file.
+        progress: is told what begins.
+
+    Raises:
+        KCompileError: as from `compile`, or from `load`.
+    """
+    from kcompile.runtimes.onnxruntime.production import Origin, finish_file, optimize, write_file
+    from kcompile.utils.atomic import replacing
+    from kcompile.utils.inspection import node_flops
+
+    def traced() -> tuple[Graph, dict[str, np.ndarray[Any, Any]]]:
+        model = load()
+        return _traced(model, None, interface(model))
+
+    def write(file: BinaryIO) -> tuple[Origin, dict[str, Any]]:
+        progress("reading")
+        source, arrays = traced()
+        parameters = _num_elements(arrays)
+        if parameters > MANY_PARAMETERS:
+            gc.collect()  # layers and their calls refer to each other
+        progress("optimizing")
+        graph, origin = optimize(source, arrays, (), verify)
+        report = _report("onnx", graph, parameters, origin.log)
+        report["flops"] = sum(map(node_flops, graph.nodes))
+        progress("exporting")
+        return origin, report | write_file(graph, origin, opset, release, file)
+
+    with replacing(path) as part:
+        with part.open("wb") as file:
+            origin, report = write(file)
+        if verify:
+            progress("verifying")
+        report["verification"], end = finish_file(origin, part)
+        with part.open("ab") as file:
+            file.write(end)
+        report["file_bytes"] = part.stat().st_size
+    return report, origin.log
+
+
+def verify_file(
+    model: Model | Graph,
+    path: str | Path,
+    interface: Interface,
+    data: Mapping[str, Any] | None = None,
+) -> dict[str, str]:
+    """Hold an ONNX file against a model: what was run, and the largest differences.
+
+    Args:
+        model: what the file should compute.
+        path: of the file.
+        interface: what differs at the file's ends from what the model says.
+        data: arrays by input name; by default some are drawn.
+
+    Raises:
+        VerifyError: it computes something else, or onnxruntime refuses it.
+        DataError: the data do not fit the model.
+    """
     from kcompile.passes.bind_weights import bind_weights
-    from kcompile.passes.pipelines import ONNX, run_pipeline
-    from kcompile.passes.specialize import specialize
     from kcompile.passes.to_inference import to_inference
-    from kcompile.runtimes.onnx.export import export_graph, with_metadata
-    from kcompile.runtimes.onnx.info import model_info
+    from kcompile.runtimes.binding import bind_arrays
+    from kcompile.runtimes.onnxruntime.expectation import expect
+    from kcompile.runtimes.onnxruntime.verification import verify_file
 
-    result = run_pipeline(graph, ONNX, arguments={"weights": arrays, "sizes": sizes}, extra=passes)
-    metadata = {
-        "kcompile.version": __version__,
-        "kcompile.spec.sha256": hashlib.sha256(print_graph(graph).encode()).hexdigest(),
-        "kcompile.weights.sha256": weights_digest(arrays),
-        "kcompile.passes": _pass_log(result.log),
-    }
-    model = export_graph(result.graph, opset=opset, metadata=metadata)
-    verification = {"kcompile.verification": "not verified"}
-    if verify:
-        from kcompile.runtimes.onnxruntime.verification import verify_model
-
-        source = bind_weights(to_inference(specialize(graph, sizes) if sizes else graph), arrays)
-        verification = verify_model(source, model).as_metadata()
-    with_metadata(model, verification)
-    info = model_info(model)
-    data = model.SerializeToString(deterministic=True)
-    report = _report("onnx", result.graph, arrays, result.log) | {
-        "nodes": info["num_nodes"],
-        "ops": info["ops"],
-        "opset": info["opset"],
-        "ir_version": info["ir_version"],
-        "file_bytes": len(data),
-        "verification": verification,
-    }
-    return Executable("onnx", result.graph, _LazySession(data).run, report, result.log, data)
+    graph, arrays = _traced(model, None, interface)
+    source = bind_weights(to_inference(graph), arrays)
+    if data is None:
+        expectation = expect(source)
+    else:
+        bound, sizes = bind_arrays(source, data)
+        expectation = expect(source, sizes=[sizes], draw=lambda graph, sizes, seed: bound)
+    return verify_file(expectation, Path(path)).as_metadata()
 
 
 class _LazySession:
@@ -275,25 +376,6 @@ class _LazySession:
 
             self._session = OnnxRuntimeExecutable(self._data)
         return self._session.run(inputs)
-
-
-def weights_digest(arrays: Mapping[str, np.ndarray[Any, Any]]) -> str:
-    """SHA-256 of names, types and bytes, in the order of names."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name}\0{array.dtype}\0{array.shape}\0".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def _pass_log(log: Sequence[LogEntry]) -> str:
-    """What each pass changed, without what depends on the machine."""
-    entries = [
-        {"pass": e.name, "nodes": [e.num_nodes_before, e.num_nodes_after], **dict(e.changes)}
-        for e in log
-    ]
-    return json.dumps(entries, separators=(",", ":"), sort_keys=True)
 
 
 def as_function(model: Model) -> Callable[..., tuple[Any, dict[str, Any]]]:

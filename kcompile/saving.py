@@ -1,14 +1,13 @@
 """Objects to configs and back, with classes and functions that users register.
 
 Only classes of kcompile and registered ones are ever looked up: nothing that a config names is
-imported. Files of models know kcompile's classes alone.
+imported.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ContextDecorator
-from typing import Any, TypeVar
+from typing import Any
 
 from kcompile import (
     activations,
@@ -26,11 +25,17 @@ from kcompile.formats import save_weights as save_weights
 from kcompile.ir.errors import SpecError
 from kcompile.models import load_model, save_model
 from kcompile.ops.missing import missing
-
-T = TypeVar("T")
+from kcompile.ops.registry import (
+    CustomObjectScope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    is_registered,
+    register_keras_serializable,
+)
 
 KerasFileEditor = missing(
-    "saving.KerasFileEditor", "whole .keras files are not there yet; see load_weights"
+    "saving.KerasFileEditor", "nothing edits .keras files in place; see load_model"
 )
 
 #: What reads the configs of each module of Keras.
@@ -44,69 +49,6 @@ _READERS: dict[str, Callable[..., Any]] = {
     "keras.optimizers": optimizers.deserialize,
     "keras.regularizers": regularizers.get,
 }
-_registered: dict[str, Any] = {}
-_names: dict[Any, str] = {}
-
-
-def register_keras_serializable(
-    package: str = "Custom", name: str | None = None
-) -> Callable[[T], T]:
-    """Decorator: let configs name a class or function as `package>name`.
-
-    Raises:
-        SpecError: a class has no get_config.
-    """
-
-    def register(value: T) -> T:
-        full = f"{package}>{name or value.__name__}"  # type: ignore[attr-defined]
-        if isinstance(value, type) and not hasattr(value, "get_config"):
-            raise SpecError(f"{value.__name__} has no get_config", where="saving")
-        _registered[full] = value
-        _names[value] = full
-        return value
-
-    return register
-
-
-def get_custom_objects() -> dict[str, Any]:
-    """What is registered, by name; entries may be added and removed."""
-    return _registered
-
-
-def get_registered_name(obj: Any) -> str:
-    """The name under which a class or function is registered; its own name for another one."""
-    return _names.get(obj, getattr(obj, "__name__", str(obj)))
-
-
-def get_registered_object(
-    name: str,
-    custom_objects: Mapping[str, Any] | None = None,
-    module_objects: Mapping[str, Any] | None = None,
-) -> Any:
-    """What the name stands for in the registry, or in one of the tables; None if nowhere."""
-    for table in (_registered, custom_objects or {}, module_objects or {}):
-        if name in table:
-            return table[name]
-    return None
-
-
-class CustomObjectScope(ContextDecorator):
-    """Inside, the classes and functions in a dict are known by its keys."""
-
-    def __init__(self, custom_objects: Mapping[str, Any]) -> None:
-        self.custom_objects = dict(custom_objects or {})
-        self._before: dict[str, Any] = {}
-
-    def __enter__(self) -> CustomObjectScope:
-        self._before = dict(_registered)
-        _registered.update(self.custom_objects)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        _registered.clear()
-        _registered.update(self._before)
-
-
 custom_object_scope = CustomObjectScope
 
 
@@ -124,8 +66,8 @@ def serialize_keras_object(obj: Any) -> Any:
         return {key: serialize_keras_object(entry) for key, entry in obj.items()}
     if not isinstance(obj, type) and hasattr(obj, "get_config"):
         return _serialized_instance(obj)
-    if obj in _names:
-        return _function_config(obj.__name__, _names[obj])
+    if is_registered(obj):
+        return _function_config(obj.__name__, get_registered_name(obj))
     if activations.is_named(obj):
         return _function_config(activations.serialize(obj), "function")
     raise SpecError(
@@ -143,13 +85,12 @@ def _function_config(name: str, registered: str) -> dict[str, Any]:
 
 
 def _serialized_instance(obj: Any) -> dict[str, Any]:
-    registered = _names.get(type(obj))
-    if registered is not None:
+    if is_registered(type(obj)):
         return {
             "module": None,
             "class_name": type(obj).__name__,
             "config": serialize_keras_object(obj.get_config()),
-            "registered_name": registered,
+            "registered_name": get_registered_name(type(obj)),
         }
     for base, serialize in _WRITERS.items():
         if isinstance(obj, base):

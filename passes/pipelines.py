@@ -143,7 +143,8 @@ def run_pipeline(
     Args:
         graph: what to start from.
         pipeline: the steps.
-        arguments: what the steps with an `argument` get (`weights`, `sizes`).
+        arguments: what the steps with an `argument` get (`weights`, `sizes`); each is let go when
+            the last of them has run.
         extra: passes of the user's.
         stop_after: name of the last step to run.
 
@@ -151,14 +152,17 @@ def run_pipeline(
         PassError: a pass failed.
         SpecError: there is no step of a name that was given.
     """
-    arguments = arguments or {}
+    arguments = dict(arguments or {})
     steps = [s for s in pipeline if s.argument is None or arguments.get(s.argument) is not None]
     named = _insert(list(zip(step_names(steps), steps, strict=True)), extra)
     if stop_after is not None:
         named = named[: _position(stop_after, named) + 1]
     log: list[LogEntry] = []
-    for name, step in named:
-        given = () if step.argument is None else (arguments[step.argument],)
+    for index, (name, step) in enumerate(named):
+        given: tuple[Any, ...] = ()
+        if step.argument is not None:
+            is_last = step.argument not in {later.argument for _, later in named[index + 1 :]}
+            given = (arguments.pop(step.argument) if is_last else arguments[step.argument],)
         before, start = graph, time.perf_counter()
         with recording() as journal:
             graph = _run(name, step, graph, given, tuple(entry.name for entry in log))

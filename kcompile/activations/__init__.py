@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import kcompile.ops as ops
@@ -37,6 +37,7 @@ from kcompile.ops.nn import (
     softplus,
     softsign,
 )
+from kcompile.ops.registry import get_registered_object
 
 tanh = ops.tanh
 swish = silu
@@ -74,6 +75,11 @@ def relu(
     return result if max_value is None else ops.minimum(result, max_value)
 
 
+def hard_sigmoid_keras2(x: Any) -> Any:
+    """`min(max(0.2 x + 0.5, 0), 1)`: what Keras 1 and 2 called `hard_sigmoid`."""
+    return ops.clip(x * 0.2 + 0.5, 0.0, 1.0)
+
+
 def gelu(x: Any, approximate: bool = False) -> Any:
     """`x * Phi(x)`, exact by default."""
     return ops.gelu(x, approximate)
@@ -87,6 +93,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "glu": glu,
     "hard_shrink": hard_shrink,
     "hard_sigmoid": hard_sigmoid,
+    "hard_sigmoid_keras2": hard_sigmoid_keras2,
     "hard_silu": hard_silu,
     "hard_swish": hard_silu,
     "hard_tanh": hard_tanh,
@@ -116,7 +123,9 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 def get(identifier: Any) -> Callable[..., Any]:
-    """The function that a name, function or layer stands for; `linear` for None.
+    """The function that a name, config, function or layer stands for; `linear` for None.
+
+    Names are those of Keras's activations, and those that functions are registered under.
 
     Raises:
         SpecError: there is no such activation.
@@ -125,12 +134,22 @@ def get(identifier: Any) -> Callable[..., Any]:
         return linear
     if callable(identifier):
         return identifier
-    if isinstance(identifier, str) and identifier in _FUNCTIONS:
-        return _FUNCTIONS[identifier]
+    name = identifier
+    if isinstance(identifier, Mapping) and identifier.get("class_name") == "function":
+        name = identifier.get("config")
+    if isinstance(name, str):
+        found: Callable[..., Any] | None = get_registered_object(name, _FUNCTIONS)
+        if found is not None:
+            return found
     raise SpecError(
         f"{identifier!r} is not an activation",
         hint=f"Use one of {', '.join(_FUNCTIONS)}, or a function of a tensor",
     )
+
+
+def is_name(name: str) -> bool:
+    """Whether it is the name of one of these functions."""
+    return name in _FUNCTIONS
 
 
 def is_named(activation: Any) -> bool:

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from kcompile import __version__
+from kcompile.cli.options import Ends, Reading, interface_options, reading_options, source_of
+from kcompile.cli.parsing import FILE, NEW_FILE, InputShape, Pair
 from kcompile.cli.running import common_options
 
 EXIT_CODES = """\b
@@ -16,22 +18,14 @@ Exit codes:
   2  an error in the command line
   3  the compiled model computes something else than the model: nothing is written
 """
+DIFF_EXIT_CODES = """\b
+Exit codes:
+  0  the same
+  1  they differ
+  2  an error in a file or in the command line
+"""
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_NEW_FILE = click.Path(dir_okay=False, path_type=Path)
-_spec = click.argument("spec", type=_FILE)
-_weights = click.option(
-    "--weights",
-    type=_FILE,
-    help="The weights, a .weights.h5 file. By default NAME.weights.h5 beside NAME.json.",
-)
-_seed = click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Seed of the initial weights that a model without a weights file gets.",
-)
+_file = click.argument("file", type=FILE)
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,57 +33,61 @@ _seed = click.option(
 def main() -> None:
     """Compile neural networks.
 
-    SPEC is an architecture in JSON, as Keras 3's model.to_json() gives it.
+    FILE is a model that Keras wrote, of any version: .keras, .h5, .hdf5, an architecture in JSON
+    with its weights beside it, or the model.json of TF.js. Nothing in it is executed.
     """
 
 
 @main.command("compile", epilog=EXIT_CODES)
-@_spec
-@_weights
-@click.option("-o", "--output", type=_NEW_FILE, required=True, help="The ONNX file to write.")
+@_file
+@reading_options
+@click.option("-o", "--output", type=NEW_FILE, required=True, help="The ONNX file to write.")
 @click.option("--opset", type=click.IntRange(min=1), help="By default the lowest that will do.")
+@click.option(
+    "--target",
+    default="onnx",
+    metavar="onnxruntime==X",
+    help="The oldest release of onnxruntime that has to take the file.",
+)
+@interface_options
 @click.option(
     "--verify/--no-verify",
     default=True,
     help="Whether to run the file and hold it against the reference before it is kept.",
 )
 @click.option("--explain", is_flag=True, help="Show what each pass did and declined to do.")
-@_seed
 @common_options
 def compile_command(
-    spec: Path,
-    weights: Path | None,
+    file: Path,
+    reading: Reading,
     output: Path,
     opset: int | None,
+    target: str,
+    ends: Ends,
     verify: bool,
     explain: bool,
-    seed: int,
     as_json: bool,
 ) -> None:
     """Compile a model to an ONNX file."""
     from kcompile.cli.compiling import compile_file
 
-    compile_file(spec, weights, output, opset, verify, explain, seed, as_json)
+    source = source_of(file, reading, ends)
+    compile_file(source, output, ends, opset, target, verify, explain, as_json)
 
 
 @main.command("inspect", epilog=EXIT_CODES)
-@_spec
-@_weights
+@_file
+@reading_options
 @click.option(
     "--target",
     type=click.Choice(["onnx", "training", "inference"]),
     help="Run the passes of this target. By default none run, with --after those of onnx.",
 )
 @click.option("--after", metavar="PASS", help="Stop after this pass.")
-@_seed
+@interface_options
 @common_options
 def inspect_command(
-    spec: Path,
-    weights: Path | None,
-    target: str | None,
-    after: str | None,
-    seed: int,
-    as_json: bool,
+    file: Path, reading: Reading, target: str | None, after: str | None, ends: Ends, as_json: bool
 ) -> None:
     """Show the graph of a model, and what each layer makes and costs.
 
@@ -97,11 +95,88 @@ def inspect_command(
     """
     from kcompile.cli.inspecting import inspect_file
 
-    inspect_file(spec, weights, target, after, seed, as_json)
+    inspect_file(source_of(file, reading, ends), ends, target, after, as_json)
+
+
+@main.command("diff", epilog=DIFF_EXIT_CODES)
+@click.argument("a", type=FILE)
+@click.argument("b", type=FILE)
+@click.option(
+    "--activation",
+    "activations",
+    type=Pair(),
+    multiple=True,
+    help="What a name in the files stands for, such as '<lambda>=relu'.",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="How far weights may be apart, in relation to the largest one of the two.",
+)
+@common_options
+def diff_command(
+    a: Path, b: Path, activations: tuple[tuple[str, str], ...], tolerance: float, as_json: bool
+) -> int:
+    """Compare two models: layers, how they are connected, and weights."""
+    from kcompile.cli.comparing import diff_files
+
+    return diff_files(a, b, dict(activations), tolerance, as_json)
+
+
+@main.command("verify", epilog=EXIT_CODES)
+@_file
+@click.argument("model", type=FILE)
+@reading_options
+@click.option(
+    "--data",
+    type=FILE,
+    metavar="FILE.npz",
+    help="Inputs by name, all with the same rows; random ones by default.",
+)
+@interface_options
+@common_options
+def verify_command(
+    file: Path, model: Path, reading: Reading, data: Path | None, ends: Ends, as_json: bool
+) -> None:
+    """Run the ONNX file MODEL, and hold its outputs against those of the model in FILE."""
+    from kcompile.cli.verifying import verify_files
+
+    verify_files(source_of(file, reading, ends), model, ends, data, as_json)
+
+
+@main.command("convert", epilog=EXIT_CODES)
+@_file
+@click.argument("output", type=NEW_FILE)
+@reading_options
+@click.option(
+    "--input-shape",
+    "shapes",
+    type=InputShape(),
+    multiple=True,
+    help="The shape of the input, batch included, if the file does not tell it.",
+)
+@common_options
+def convert_command(
+    file: Path,
+    output: Path,
+    reading: Reading,
+    shapes: tuple[tuple[str, tuple[int | None, ...]], ...],
+    as_json: bool,
+) -> None:
+    """Write a model of any era as a file of Keras 3.
+
+    The ending of OUTPUT tells the format: .keras, .h5, .weights.h5, or .json for the architecture
+    alone.
+    """
+    from kcompile.cli.converting import convert_file
+
+    convert_file(source_of(file, reading, Ends(shapes=shapes)), output, as_json)
 
 
 @main.command("run", epilog=EXIT_CODES)
-@click.argument("model", type=_FILE)
+@click.argument("model", type=FILE)
 @click.option(
     "-i",
     "--input",
@@ -111,7 +186,7 @@ def inspect_command(
     metavar="[NAME=]FILE.npy",
     help="An input; give one for each, by name or in order.",
 )
-@click.option("-o", "--output", type=_NEW_FILE, help="Write the outputs to this .npz file.")
+@click.option("-o", "--output", type=NEW_FILE, help="Write the outputs to this .npz file.")
 @common_options
 def run_command(model: Path, inputs: tuple[str, ...], output: Path | None, as_json: bool) -> None:
     """Run an ONNX file in onnxruntime and show its outputs."""

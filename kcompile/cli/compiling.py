@@ -6,58 +6,85 @@ import time
 from pathlib import Path
 from typing import Any
 
-import click
-
-from kcompile.cli.loading import load
-from kcompile.cli.running import escaped, print_json, say
-from kcompile.compiler import compile
+from kcompile.cli.loading import Loaded, Source, load, require_no_replacement
+from kcompile.cli.memory import give_back_large_blocks
+from kcompile.cli.options import Ends
+from kcompile.cli.running import print_json, progress, say
+from kcompile.compiler import compile_to_file, split_target
+from kcompile.ir.errors import SpecError
+from kcompile.models import Model
 from kcompile.utils.atomic import require_folder
-from kcompile.utils.summary import format_bytes
+from kcompile.utils.units import format_bytes
 
 
 def compile_file(
-    spec: Path,
-    weights: Path | None,
+    source: Source,
     output: Path,
+    ends: Ends,
     opset: int | None,
+    target: str,
     verify: bool,
     explain: bool,
-    seed: int,
     as_json: bool,
 ) -> None:
-    """Compile an architecture to an ONNX file."""
+    """Compile the model in a file to an ONNX file."""
     start = time.perf_counter()
+    give_back_large_blocks()
     require_folder(output)
-    model, weights = load(spec, weights, seed)
-    if output.resolve() in {path.resolve() for path in (spec, weights) if path is not None}:
-        raise click.UsageError(f"the output {output} would replace what is compiled")
-    executable = compile(model, target="onnx", path=output, opset=opset, verify=verify)
+    kind, release = split_target(target)
+    if kind != "onnx":
+        raise SpecError(f"the target {target!r} has no file form", hint="Use onnxruntime==1.20")
+    origin: dict[str, Any] = {}
+
+    def read() -> Model:
+        loaded = load(source)
+        weights = [] if loaded.weights is None else [loaded.weights]
+        require_no_replacement(output, [*source.files, *weights])
+        origin.update(_origin(loaded))
+        return loaded.model
+
+    with progress() as stage:
+        report, log = compile_to_file(
+            read,
+            output,
+            ends.interface,
+            opset=opset,
+            release=release,
+            verify=verify,
+            progress=stage,
+        )
     seconds = time.perf_counter() - start
-    report = executable.report
     if as_json:
-        extra = {"refusals": _refusals(executable.log)} if explain else {}
-        used = None if weights is None else str(weights)
-        file = {"output": str(output), "weights": used, "seconds": seconds}
-        print_json({**file, **report, **extra})
+        extra = {"refusals": _refusals(log)} if explain else {}
+        print_json({"output": str(output), **origin, "seconds": seconds, **report, **extra})
         return
     if explain:
-        _explain(executable.log)
+        _explain(log)
     say(
-        f"{escaped(str(output))}: {report['nodes']} nodes, {report['parameters']:,} parameters,"
-        f" {format_bytes(report['file_bytes'])}, opset {report['opset']}, {seconds:.2f} s"
+        f"{output}: {report['nodes']} nodes, {report['parameters']:,} parameters,"
+        f" {format_bytes(report['file_bytes'])}, {report['flops']:,} FLOPs,"
+        f" opset {report['opset']}, {seconds:.2f} s"
     )
+    for what in ("inputs", "outputs"):
+        say(f"  {what}: {', '.join(f'{name} {type}' for name, type in report[what].items())}")
     for key, value in report["verification"].items():
-        say(f"  {escaped(f'{key}: {value}')}")
+        say(f"  {key}: {value}")
+
+
+def _origin(loaded: Loaded) -> dict[str, Any]:
+    """Where the model comes from; it does not hold the model."""
+    weights = None if loaded.weights is None else str(loaded.weights)
+    return {"weights": weights, "made_by": loaded.made_by}
 
 
 def _explain(log: Any) -> None:
     for entry in log:
         nodes = f"{entry.num_nodes_before} to {entry.num_nodes_after} nodes"
-        say(f"[bold]{entry.name}[/] ({escaped(entry.reason)}): {nodes}")
+        say(f"({entry.reason}): {nodes}", entry.name)
         for rule, count in entry.changes:
-            say(f"  {escaped(rule)}: {count}")
+            say(f"  {rule}: {count}")
         for refusal in entry.refusals:
-            say(f"  not {escaped(f'{refusal.rule} at %{refusal.node}: {refusal.reason}')}")
+            say(f"  not {refusal.rule} at %{refusal.node}: {refusal.reason}")
 
 
 def _refusals(log: Any) -> list[dict[str, str]]:

@@ -3,42 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 from rich import box
 from rich.table import Table
 
-from kcompile.cli.loading import load
+from kcompile.cli.loading import Source, load
+from kcompile.cli.options import Ends
 from kcompile.cli.running import print_json, show
 from kcompile.ir.graph import Graph
 from kcompile.ir.printer import print_graph
 from kcompile.models import Model
 from kcompile.passes.pipelines import INFERENCE, ONNX, TRAINING, LogEntry, run_pipeline
 from kcompile.utils.inspection import LayerRow, layer_table, total
-from kcompile.utils.summary import format_bytes
+from kcompile.utils.units import format_bytes
 
 _PIPELINES = {"inference": INFERENCE, "onnx": ONNX, "training": TRAINING}
 
 
 def inspect_file(
-    spec: Path,
-    weights: Path | None,
-    target: str | None,
-    after: str | None,
-    seed: int,
-    as_json: bool,
+    source: Source, ends: Ends, target: str | None, after: str | None, as_json: bool
 ) -> None:
-    """Show the graph of an architecture and its layers."""
-    model, _ = load(spec, weights, seed)
-    graph, log = _graph(model, target or ("onnx" if after else None), after)
-    rows = layer_table(graph if log else model)
+    """Show the graph of the model in a file, and its layers."""
+    loaded = load(source)
+    graph, log = _graph(loaded.model, ends, target or ("onnx" if after else None), after)
+    rows = layer_table(graph if log else loaded.model)
     text = print_graph(graph)
     if not as_json:
-        show(text, _table(rows))
+        show(text, _table(rows), f"made by {loaded.made_by}")
         return
     print_json(
         {
+            "made_by": loaded.made_by,
+            "weights": None if loaded.weights is None else str(loaded.weights),
             "graph": text,
             "nodes": len(graph.nodes),
             "layers": [dataclasses.asdict(row) for row in rows],
@@ -49,9 +46,9 @@ def inspect_file(
 
 
 def _graph(
-    model: Model, target: str | None, after: str | None
+    model: Model, ends: Ends, target: str | None, after: str | None
 ) -> tuple[Graph, tuple[LogEntry, ...]]:
-    graph = model.graph(training=target == "training")
+    graph = ends.interface(model).apply(model.graph(training=target == "training"))
     if target is None:
         return graph, ()
     arrays = {path: np.asarray(variable) for path, variable in model.named_weights().items()}

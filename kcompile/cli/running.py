@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -14,11 +15,16 @@ import click
 from kcompile.ir.errors import KCompileError, VerifyError
 
 EXIT_ERROR = 1
+EXIT_DIFFERENT = 1
+EXIT_TROUBLE = 2
 EXIT_NOT_VERIFIED = 3
 
 
-def common_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Add `--json` and `--traceback`, and turn errors of the model or data into exit codes."""
+def common_options(function: Callable[..., int | None]) -> Callable[..., None]:
+    """Add `--json` and `--traceback`, and turn errors of the model or data into exit codes.
+
+    The command's own exit code is what it returns; none is 0.
+    """
 
     @click.option(
         "--json", "as_json", is_flag=True, help="Print one JSON object on standard output."
@@ -27,37 +33,51 @@ def common_options(function: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(function)
     def run(*, traceback: bool, **options: Any) -> None:
         try:
-            function(**options)
-        except (KCompileError, NotImplementedError, OSError) as error:
+            code = function(**options)
+        except (KCompileError, NotImplementedError, OSError, MemoryError) as error:
             if traceback:
                 raise
             _report(error, options["as_json"])
-            raise click.exceptions.Exit(
-                EXIT_NOT_VERIFIED if isinstance(error, VerifyError) else EXIT_ERROR
-            ) from error
+            raise click.exceptions.Exit(_exit_code(error)) from error
+        if code:
+            raise click.exceptions.Exit(code)
 
     return run
+
+
+def _exit_code(error: Exception) -> int:
+    if isinstance(error, VerifyError):
+        return EXIT_NOT_VERIFIED
+    # `diff` says with 1 that two files differ.
+    is_diff = click.get_current_context().command.name == "diff"
+    return EXIT_TROUBLE if is_diff else EXIT_ERROR
 
 
 def _report(error: Exception, as_json: bool) -> None:
     message = " ".join(str(error).split())
     if as_json:
         print_json({"error": {"type": type(error).__name__, "message": message}})
-    say(f"[bold red]error:[/] {escaped(message)}")
+    say(message, "error:")
 
 
-def say(text: str) -> None:
-    """A line for people, on standard error; rich markup."""
+def say(text: str, label: str = "") -> None:
+    """A line for people, on standard error."""
+    if label:
+        colour = "red" if label == "error:" else "yellow" if label == "warning:" else None
+        text = f"{click.style(label, fg=colour, bold=True)} {text}"
+    click.echo(text, err=True)
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Tell people at a terminal what is being done, by the function that is given."""
+    if not sys.stderr.isatty():
+        yield lambda stage: None
+        return
     from rich.console import Console
 
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text)
-
-
-def escaped(text: str) -> str:
-    """`text` without meaning as rich markup."""
-    from rich.markup import escape
-
-    return escape(text)
+    with Console(stderr=True).status("starting") as status:
+        yield status.update
 
 
 def show(*renderables: Any) -> None:

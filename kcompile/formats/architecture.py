@@ -28,17 +28,24 @@ def to_json(model: Model, **options: Any) -> str:
     config = model_config(model)
     try:
         return json.dumps(config, **{"allow_nan": False, **options})
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
+        what = "value" if isinstance(error, TypeError) else "number"
         raise SpecError(
-            f"JSON has no form for a number in it: {error}", where=f"model '{model.name}'"
+            f"JSON has no form for a {what} in it: {error}", where=f"model '{model.name}'"
         ) from error
 
 
-def from_json(text: str | Mapping[str, Any], *, where: str = "model.json") -> Model:
+def from_json(
+    text: str | Mapping[str, Any],
+    custom_objects: Mapping[str, Any] | None = None,
+    *,
+    where: str = "model.json",
+) -> Model:
     """The model that an architecture JSON describes, with initial weights.
 
     Args:
         text: the JSON text, or the object that it stands for.
+        custom_objects: the user's classes and functions, by the names that the text has for them.
         where: the file's name, for messages.
 
     Raises:
@@ -47,9 +54,9 @@ def from_json(text: str | Mapping[str, Any], *, where: str = "model.json") -> Mo
     """
     place = Place(where)
     if not isinstance(text, Mapping):
-        return read_model(parse_json(text, place), place)
+        return read_model(parse_json(text, place), place, custom_objects)
     require_shallow(text, place)
-    return read_model(dict(text), place)
+    return read_model(dict(text), place, custom_objects)
 
 
 def load_architecture(path: str | Path) -> Model:

@@ -6,7 +6,7 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kcompile import constraints, initializers, regularizers
@@ -19,6 +19,7 @@ from kcompile.formats.place import (
     shorten,
 )
 from kcompile.ops.configs import argument_names
+from kcompile.ops.registry import get_registered_object
 
 #: Objects in configs, by the end of their argument's name: what makes one, and its module.
 _OBJECTS: dict[str, tuple[Callable[[Any], Any], str]] = {
@@ -26,7 +27,7 @@ _OBJECTS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "_constraint": (constraints.get, "keras.constraints"),
     "_regularizer": (regularizers.get, "keras.regularizers"),
 }
-_OBJECT_KEYS = ("module", "class_name", "config", "registered_name")
+_OBJECT_KEYS = ("module", "class_name", "config", "registered_name", "shared_object_id")
 
 
 def check_layer_config(cls: Any, config: dict[str, Any], place: Place) -> None:
@@ -59,6 +60,8 @@ def _check_object(key: str, value: Any, place: Place) -> None:
     """Check an initializer or regularizer that is written as an object."""
     for ending, (get, module) in _OBJECTS.items():
         if key.endswith(ending) and isinstance(value, dict):
+            if is_custom(value):
+                return
             require_keys(value, ("module", "class_name", "config"), place)
             require_known_keys(value, _OBJECT_KEYS, place)
             if value["module"] != module:
@@ -70,6 +73,25 @@ def _check_object(key: str, value: Any, place: Place) -> None:
             require_known_keys(config, hints, place / "config")
             for name, entry in config.items():
                 require_type(entry, hints[name], place / "config" / name)
+
+
+def unknown_objects(config: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The classes of initializers and their like in a layer's config that are of no module of ours
+    and not the user's: names, and the same with their modules.
+    """
+    for key, value in config.items():
+        for ending, (_, module) in _OBJECTS.items():
+            if not key.endswith(ending) or not isinstance(value, dict) or is_custom(value):
+                continue
+            name = value.get("class_name")
+            if isinstance(name, str) and value.get("module", module) != module:
+                yield name, f"{value['module']}.{name}" if value["module"] else name
+
+
+def is_custom(entry: dict[str, Any]) -> bool:
+    """Whether an object asks for a class of the user's."""
+    names = (entry.get("registered_name"), entry.get("class_name"))
+    return any(isinstance(n, str) and get_registered_object(n) is not None for n in names)
 
 
 @functools.cache

@@ -277,6 +277,8 @@ def _tensor(config: Config, place: Place) -> Reference:
         raise (place / "keras_history").error(
             f"needs [layer, call, result], got {shorten(history)}"
         )
+    if shape is None:  # Keras 1 and 2 do not tell
+        return Reference(*history)
     sizes = require_list(shape, place / "shape")
     if any(size is not None and type(size) is not int for size in sizes):
         raise (place / "shape").error(f"needs numbers and nulls, got {shorten(shape)}")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import math
+import zlib
+from collections.abc import Container, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -17,13 +21,69 @@ if TYPE_CHECKING:
 
 MAX_OBJECTS = 1_000_000
 MAX_DEPTH = 64
-#: Filters that HDF5 itself brings: deflate, shuffle, fletcher32. Others would load plug-ins.
-_FILTERS = (1, 2, 3)
+#: Chunks of up to so many elements are read even where the array is smaller.
+MAX_CHUNK = 2**20
+#: Filters that HDF5 itself brings, in the order in which writers apply them: shuffle, deflate,
+#: fletcher32. Others would load plug-ins.
+_SHUFFLE, _DEFLATE, _FLETCHER32 = 2, 1, 3
+_FILTERS = (_SHUFFLE, _DEFLATE, _FLETCHER32)
+_CHECKSUM_BYTES = 4
+#: A collection of strings and other values of variable length starts so, and its size follows:
+#: HDF5 File Format Specification 3.0, section III.E.
+_HEAP = b"GCOL\x01\0\0\0"
+_BLOCK = 2**24
+#: What h5py and zlib raise where bytes of a file make no sense.
+_DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, zlib.error)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is in an open file; no array is read yet.
+
+    Attributes:
+        source: the file, or a file in memory or in another one.
+        where: name of the file, for messages.
+        groups: by their paths; the root's is empty.
+        datasets: by their paths.
+    """
+
+    source: Path | BinaryIO
+    where: str
+    groups: dict[str, h5py.Group] = field(default_factory=dict)
+    datasets: dict[str, h5py.Dataset] = field(default_factory=dict)
+
+    @cached_property
+    def largest_string(self) -> int:
+        """What no string of variable length in the file has more bytes than."""
+        if not isinstance(self.source, Path):
+            return self.source.seek(0, 2)
+        with self.source.open("rb") as file:
+            return max(_heap_sizes(file), default=0)
+
+
+def _heap_sizes(file: BinaryIO) -> Iterator[int]:
+    """The size of each collection of values of variable length."""
+    rest = b""
+    while block := file.read(_BLOCK):
+        block = rest + block
+        start = block.find(_HEAP)
+        while start >= 0:
+            if len(size := block[start + 8 : start + 16]) == 8:
+                yield int.from_bytes(size, "little")
+            start = block.find(_HEAP, start + 1)
+        rest = block[-15:]
 
 
 @contextlib.contextmanager
-def open_datasets(path: Path) -> Iterator[dict[str, h5py.Dataset]]:
-    """Every dataset of a file by its path, while the file is open; none is read yet.
+def open_contents(
+    source: Path | BinaryIO, name: str | None = None, *, within: Container[str] | None = None
+) -> Iterator[Contents]:
+    """Every group and dataset of a file, while the file is open.
+
+    Args:
+        source: the file, or a file in memory or in another one.
+        name: of the file, for messages; that of the path by default.
+        within: the groups at the root that are looked into; all by default.
 
     Raises:
         FormatError: the file cannot be opened, or holds a link, a dataset whose data are elsewhere,
@@ -31,65 +91,90 @@ def open_datasets(path: Path) -> Iterator[dict[str, h5py.Dataset]]:
     """
     import h5py
 
+    where = name or (source.name if isinstance(source, Path) else "HDF5 file")
     try:
-        file = h5py.File(path, "r")
+        file = h5py.File(source, "r")
     except OSError as error:
-        reason = "there is no such file" if not path.exists() else f"it is not HDF5: {error}"
-        raise FormatError(reason, where=str(path)) from error
+        is_gone = isinstance(source, Path) and not source.exists()
+        reason = "there is no such file" if is_gone else f"it is not HDF5: {error}"
+        raise FormatError(reason, where=where) from error
     with file:
-        with _damage_at(path.name):
-            datasets = dict(_walk(file, path.name))
-        yield datasets
+        contents = Contents(source, where)
+        with damage_at(where):
+            _walk(file, contents, within)
+        yield contents
 
 
 @contextlib.contextmanager
-def _damage_at(where: str) -> Iterator[None]:
+def open_datasets(
+    source: Path | BinaryIO, name: str | None = None
+) -> Iterator[dict[str, h5py.Dataset]]:
+    """Every dataset of a file by its path; see `open_contents`.
+
+    Raises:
+        FormatError: as from `open_contents`.
+    """
+    with open_contents(source, name) as contents:
+        yield contents.datasets
+
+
+@contextlib.contextmanager
+def damage_at(where: str) -> Iterator[None]:
     """Turn what h5py raises about damaged files into a `FormatError`."""
     try:
         yield
     except FormatError:
         raise
-    except (OSError, RuntimeError, LookupError, ValueError, TypeError) as error:
+    except _DAMAGE as error:
         raise FormatError(f"the file is damaged: {error}", where=where) from error
 
 
-def _walk(file: h5py.File, where: str) -> Iterator[tuple[str, h5py.Dataset]]:
-    """The datasets below the root. Only hard links are followed, and to each object once."""
+def _walk(file: h5py.File, contents: Contents, within: Container[str] | None) -> None:
+    """Find what is below the root. Only hard links are followed, and to each object once."""
     import h5py
 
-    seen: set[int] = set()
+    contents.groups[""] = file
+    seen = {h5py.h5o.get_info(file.id).addr}
     stack: list[tuple[str, h5py.Group, int]] = [("", file, 0)]
     while stack:
         prefix, group, depth = stack.pop()
         if depth > MAX_DEPTH:
-            raise FormatError(f"groups are nested more than {MAX_DEPTH} deep", where=where)
+            raise FormatError(f"groups are nested more than {MAX_DEPTH} deep", where=contents.where)
         for name in group:
             path = f"{prefix}{name}"
+            where = f"{contents.where}: {path}"
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise FormatError("it is a link to another place", where=f"{where}: {path}")
+                raise FormatError("it is a link to another place", where=where)
             entry = group[name]
             address = h5py.h5o.get_info(entry.id).addr
             if address in seen:
-                raise FormatError("it stands in the file twice", where=f"{where}: {path}")
+                raise FormatError("it stands in the file twice", where=where)
             seen.add(address)
             if len(seen) > MAX_OBJECTS:
-                raise FormatError(f"it holds more than {MAX_OBJECTS} objects", where=where)
+                raise FormatError(f"it holds more than {MAX_OBJECTS} objects", where=contents.where)
             if isinstance(entry, h5py.Group):
-                stack.append((f"{path}/", entry, depth + 1))
+                contents.groups[path] = entry
+                if depth or within is None or name in within:
+                    stack.append((f"{path}/", entry, depth + 1))
             elif isinstance(entry, h5py.Dataset):
-                _check_storage(entry, f"{where}: {path}")
-                yield path, entry
+                _check_storage(entry, where)
+                contents.datasets[path] = entry
             else:
-                raise FormatError("it is neither a group nor an array", where=f"{where}: {path}")
+                raise FormatError("it is neither a group nor an array", where=where)
 
 
 def _check_storage(dataset: h5py.Dataset, where: str) -> None:
     properties = dataset.id.get_create_plist()
     if properties.get_external_count() or dataset.is_virtual:
         raise FormatError("its data are in another file", where=where)
-    for index in range(properties.get_nfilters()):
-        if properties.get_filter(index)[0] not in _FILTERS:
-            raise FormatError("it is compressed in a way that is not known", where=where)
+    filters = _filters(dataset)
+    if filters != [known for known in _FILTERS if known in filters]:
+        raise FormatError("it is compressed in a way that is not known", where=where)
+
+
+def _filters(dataset: h5py.Dataset) -> list[int]:
+    properties = dataset.id.get_create_plist()
+    return [properties.get_filter(index)[0] for index in range(properties.get_nfilters())]
 
 
 def read_dataset(dataset: h5py.Dataset, type: TensorType, where: str) -> np.ndarray[Any, Any]:
@@ -98,19 +183,72 @@ def read_dataset(dataset: h5py.Dataset, type: TensorType, where: str) -> np.ndar
     Raises:
         FormatError: shape or element type differ, data are missing, or an element is NaN.
     """
-    with _damage_at(where):
+    with damage_at(where):
         if dataset.shape != type.static_shape:
-            found = "nothing" if dataset.shape is None else format_shape(dataset.shape)
-            raise FormatError(f"needs shape {format_shape(type.shape)}, got {found}", where=where)
+            raise FormatError(
+                f"needs shape {format_shape(type.shape)}, got {_shape_text(dataset)}", where=where
+            )
         if dataset.dtype.newbyteorder("=") != type.dtype.numpy:
             raise FormatError(f"needs {type.dtype.keras_name}, got {dataset.dtype}", where=where)
-        if dataset.chunks is None and dataset.id.get_storage_size() < dataset.nbytes:
+    return read_checked(dataset, where)
+
+
+def read_checked(dataset: h5py.Dataset, where: str) -> np.ndarray[Any, Any]:
+    """The array of a dataset of numbers, whose size was held against what is needed.
+
+    Raises:
+        FormatError: elements are no numbers, data are missing, or an element is NaN.
+    """
+    with damage_at(where):
+        native = dataset.dtype.newbyteorder("=")
+        if native.kind not in "biuf" and native.name != "bfloat16":
+            raise FormatError(f"its elements are no numbers, but {dataset.dtype}", where=where)
+        if dataset.shape is None:
+            raise FormatError("it holds nothing", where=where)
+        if dataset.chunks is not None:
+            _check_chunks(dataset, where)
+        elif dataset.id.get_storage_size() < math.prod(dataset.shape) * native.itemsize:
             raise FormatError("its data are missing", where=where)
-        array = np.asarray(dataset[()], type.dtype.numpy)
-    if type.dtype.is_floating and np.isnan(array).any():
+        array = np.asarray(dataset[()], native)
+    if array.dtype.kind == "f" and np.isnan(array).any():
         raise FormatError(
             f"{int(np.isnan(array).sum())} of {array.size} elements are NaN",
             where=where,
             hint="The model was damaged in training; use an earlier file",
         )
     return array
+
+
+def _shape_text(dataset: h5py.Dataset) -> str:
+    return "nothing" if dataset.shape is None else format_shape(dataset.shape)
+
+
+def _check_chunks(dataset: h5py.Dataset, where: str) -> None:
+    """Check that each chunk is there and has the bytes that the shape tells.
+
+    HDF5 would inflate a compressed chunk to whatever size it has, and read past a short one.
+    """
+    num_elements = math.prod(dataset.chunks)
+    if num_elements > max(math.prod(dataset.shape), MAX_CHUNK):
+        raise FormatError(f"its chunks have {num_elements} elements each", where=where)
+    extents = zip(dataset.shape, dataset.chunks, strict=True)
+    if dataset.id.get_num_chunks() != math.prod(-(-size // chunk) for size, chunk in extents):
+        raise FormatError("its data are missing", where=where)
+    num_bytes = num_elements * dataset.dtype.itemsize
+    for index in range(dataset.id.get_num_chunks()):
+        found = _chunk_bytes(dataset, index, num_bytes)
+        if found != num_bytes:
+            raise FormatError(f"a chunk needs {num_bytes} bytes, got {found}", where=where)
+
+
+def _chunk_bytes(dataset: h5py.Dataset, index: int, wanted: int) -> int:
+    """How many bytes a chunk has when it is inflated; counted up to one more than wanted."""
+    info = dataset.id.get_chunk_info(index)
+    # Writers leave out a filter that does not make a chunk smaller, and mark that.
+    applied = [f for i, f in enumerate(_filters(dataset)) if not info.filter_mask >> i & 1]
+    if _DEFLATE not in applied:
+        return int(info.size) - (_CHECKSUM_BYTES if _FLETCHER32 in applied else 0)
+    if info.size > 2 * wanted + 2**10:  # zlib makes nothing longer than that
+        return int(info.size)
+    _, data = dataset.id.read_direct_chunk(info.chunk_offset)
+    return len(zlib.decompressobj().decompress(data, wanted + 1))

@@ -12,6 +12,7 @@ from kcompile.ir.errors import FormatError, KCompileError
 
 #: What Python raises when a value of a wrong type or size gets into code that does not expect it.
 _BAD_VALUE = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
+_CONFIG = re.compile(r"\bconfig\.")
 _LAYER = re.compile(r"layer '([^'/]*)[^']*'")
 
 
@@ -34,7 +35,7 @@ class Place:
     @property
     def of_layer(self) -> str:
         """The place as messages name it beside a layer: `model.json: layers[3]`."""
-        return str(Place(self.file, self.path.replace("config.", "")))
+        return str(Place(self.file, _CONFIG.sub("", self.path)))
 
     def error(self, message: str, hint: str | None = None) -> FormatError:
         """An error that is found here."""

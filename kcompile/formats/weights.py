@@ -7,16 +7,20 @@ in the order of `model.layers`. Layers in attributes of other layers are in grou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kcompile.formats.hdf5 import open_datasets, read_dataset
+from kcompile.formats.archive import is_archive, open_archive
+from kcompile.formats.hdf5 import Contents, open_contents, read_dataset
 from kcompile.ir.errors import FormatError, SpecError
 from kcompile.ir.types import DType
+from kcompile.layers import SpectralNormalization
 from kcompile.layers.base import Layer
 from kcompile.models import Functional, Model, Sequential
 from kcompile.ops.naming import snake_case
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
 SUFFIX = ".weights.h5"
 #: What a training run leaves in the file, and a model does not need.
 _NOT_OF_THE_MODEL = ("optimizer/",)
+#: Where a layer's random numbers have come to, which only a training run goes on from.
+_RANDOM_STATE = "/seed_generator/vars/0"
 #: How many wrong weights a message names.
 _NUM_NAMED = 5
 
@@ -67,51 +73,139 @@ def save_weights(model: Model, filepath: str | Path, overwrite: bool = True) -> 
     if path.exists() and not overwrite:
         raise FormatError("the file is there already", where=str(path), hint="Pass overwrite=True")
     with replacing(path) as part, h5py.File(part, "w") as file:
-        for group in groups:
-            _write_group(file, group)
+        write_groups(file, groups)
 
 
-def _write_group(file: h5py.File, group: Group) -> None:
-    own = file.create_group(group.variables_path)
-    own.attrs["name"] = group.layer.name
-    for index, variable in enumerate(group.variables):
-        if variable.type.dtype is DType.BFLOAT16:
-            raise SpecError("the format has no bfloat16", where=f"weight '{variable.path}'")
-        own.create_dataset(str(index), data=variable.numpy())
-
-
-def load_weights(model: Model, filepath: str | Path) -> None:
-    """Read the weights of a model from a file: all of them, or none if anything does not fit.
+def write_groups(file: h5py.File, groups: Iterable[Group]) -> None:
+    """Write the weights of layers into an open file.
 
     Raises:
-        SpecError: the file's name is not of this format, or the model has no weights yet.
+        SpecError: one is of a type that the format does not have.
+    """
+    for group in groups:
+        own = file.create_group(group.variables_path)
+        own.attrs["name"] = group.layer.name
+        for index, variable in enumerate(group.variables):
+            if variable.type.dtype is DType.BFLOAT16:
+                raise SpecError("the format has no bfloat16", where=f"weight '{variable.path}'")
+            own.create_dataset(str(index), data=variable.numpy())
+
+
+def load_weights(
+    model: Model,
+    filepath: str | Path,
+    skip_mismatch: bool = False,
+    by_name: bool = False,
+) -> None:
+    """Read the weights of a model from a file: all of them, or none if anything does not fit.
+
+    Args:
+        model: whose weights are made.
+        filepath: a `.weights.h5` file, a legacy `.h5` file or a `.keras` file: the contents tell
+            which.
+        skip_mismatch: whether layers that do not fit keep their weights, with a warning.
+        by_name: of a legacy file: whether only layers that have a name in it get weights.
+
+    Raises:
+        SpecError: the model has no weights yet, or `by_name` is asked for of a `.weights.h5` file.
         FormatError: the file is malformed, or a weight is missing, surplus, NaN or of another
             shape or element type.
     """
-    path = _checked_path(filepath)
-    expected = {
-        f"{group.variables_path}/{index}": (group.layer, variable)
-        for group in layer_groups(model)
-        for index, variable in enumerate(group.variables)
-    }
-    arrays: dict[Variable, np.ndarray[Any, Any]] = {}
-    with open_datasets(path) as datasets:
-        kept = {
-            name: dataset
-            for name, dataset in datasets.items()
-            if not name.startswith(_NOT_OF_THE_MODEL)
-        }
-        _check_presence(expected, kept, path)
-        for name, (layer, variable) in expected.items():
-            weight = f"weight '{variable.name}' of layer '{layer.name}'"
-            where = f"{path.name}: {name} ({weight})"
-            arrays[variable] = read_dataset(kept[name], variable.type, where)
+    from kcompile.formats.legacy import h5_file
+
+    path = Path(filepath)
+    groups = list(layer_groups(model))
+    with _opened(path) as contents:
+        if h5_file.weights_group(contents) is not None:
+            h5_file.load_weights(model, contents, by_name=by_name, skip_mismatch=skip_mismatch)
+            return
+        if by_name:
+            raise SpecError(
+                "layers have no names in it",
+                where=path.name,
+                hint="Leave out by_name, which legacy .h5 files alone can be read with",
+            )
+        datasets = contents.datasets
+        if skip_mismatch:
+            groups, datasets = _fitting(groups, datasets, path.name)
+        arrays = read_groups(groups, datasets, path.name)
     for variable, array in arrays.items():
         variable.assign(array)
 
 
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Contents]:
+    """What is in an HDF5 file, or in the one of a `.keras` file."""
+    if not is_archive(path):
+        with open_contents(path) as contents:
+            yield contents
+        return
+    name = "model.weights.h5"
+    with (
+        open_archive(path) as archive,
+        archive.open(name) as file,
+        open_contents(file, f"{path.name}/{name}") as contents,
+    ):
+        yield contents
+
+
+def _fitting(
+    groups: list[Group], datasets: dict[str, h5py.Dataset], file_name: str
+) -> tuple[list[Group], dict[str, h5py.Dataset]]:
+    """The layers that the weights in a file fit, and these weights."""
+    kept: list[Group] = []
+    found: dict[str, h5py.Dataset] = {}
+    for group in groups:
+        prefix = f"{group.variables_path}/"
+        own = {path: entry for path, entry in datasets.items() if path.startswith(prefix)}
+        shapes = {f"{prefix}{i}": variable.shape for i, variable in enumerate(group.variables)}
+        if shapes == {path: entry.shape for path, entry in own.items()}:
+            kept.append(group)
+            found |= own
+        else:
+            warnings.warn(
+                f"{file_name}: {group.variables_path}: the weights of layer '{group.layer.name}'"
+                " are others, and stay as they are",
+                stacklevel=3,
+            )
+    return kept, found
+
+
+def read_groups(
+    groups: Iterable[Group], datasets: dict[str, h5py.Dataset], file_name: str
+) -> dict[Variable, np.ndarray[Any, Any]]:
+    """The arrays for all weights of a model's layers, which stay as they are.
+
+    Args:
+        groups: of the model.
+        datasets: of an open file, by their paths.
+        file_name: for messages.
+
+    Raises:
+        FormatError: as from `load_weights`.
+    """
+    expected = {
+        f"{group.variables_path}/{index}": (group.layer, variable)
+        for group in groups
+        for index, variable in enumerate(group.variables)
+    }
+    arrays: dict[Variable, np.ndarray[Any, Any]] = {}
+    kept = {
+        name: dataset
+        for name, dataset in datasets.items()
+        if not name.startswith(_NOT_OF_THE_MODEL) and not name.endswith(_RANDOM_STATE)
+    }
+    _check_presence(expected, kept, file_name)
+    for name, (layer, variable) in expected.items():
+        where = f"{file_name}: {name} (weight '{variable.name}' of layer '{layer.name}')"
+        array = read_dataset(kept[name], variable.type, where)
+        if not np.array_equal(arrays.setdefault(variable, array), array):
+            raise FormatError("the weight stands there twice, and differs", where=where)
+    return arrays
+
+
 def _check_presence(
-    expected: dict[str, tuple[Layer, Variable]], found: dict[str, Any], path: Path
+    expected: dict[str, tuple[Layer, Variable]], found: dict[str, Any], file_name: str
 ) -> None:
     missing = [
         f"{name} (weight '{variable.name}' {variable.type} of layer '{layer.name}')"
@@ -131,7 +225,7 @@ def _check_presence(
     if complaints:
         raise FormatError(
             "; ".join(complaints),
-            where=path.name,
+            where=file_name,
             hint="The weights are of another model, or of other layers in it",
         )
 
@@ -169,6 +263,8 @@ def _groups(layer: Layer, path: str, seen: set[Layer]) -> Iterator[Group]:
     own = layer._own_variables
     ordered = [v for v in own if v.is_trainable_when_unfrozen]
     ordered += [v for v in own if not v.is_trainable_when_unfrozen]
+    if isinstance(layer, SpectralNormalization):
+        ordered = [layer.kernel, *ordered]
     yield Group(path, layer, tuple(ordered))
     prefix = f"{path}/" if path else ""
     if isinstance(layer, (Sequential, Functional)):

@@ -14,6 +14,7 @@ from kcompile.layers.core import InputLayer
 from kcompile.models import Functional, Model, Sequential
 from kcompile.ops.dispatch import FunctionOperation
 from kcompile.ops.node import CallNode
+from kcompile.ops.registry import get_registered_name
 from kcompile.ops.structure import map_leaves
 from kcompile.ops.tensor import KerasTensor, SymbolicTensor
 from kcompile.ops.variable import Variable
@@ -51,14 +52,25 @@ def _model(model: Model) -> Config:
     if type(model) is Functional:
         envelope = _envelope("keras.src.models.functional", "Functional", _functional(model))
         return {**envelope, "registered_name": "Functional"}
+    if "get_config" in vars(type(model)):
+        shape = map_leaves(lambda tensor: list(tensor.shape), model.input_structure)
+        return {**_custom(model), "build_config": {"input_shape": shape}}
     raise SpecError(
         f"{type(model).__name__} is defined by its code, which a file cannot hold",
         where=f"model '{model.name}'",
-        hint="Save its weights, and make the model in code before loading them",
+        hint="Give the class get_config; or save the weights, and make the model in code before"
+        " loading them",
     )
 
 
-def _envelope(module: str, class_name: str, config: Config) -> Config:
+def _custom(layer: Layer) -> Config:
+    """An instance of a class of the user's, which a reader has to know by its name."""
+    cls = type(layer)
+    envelope = _envelope(None, cls.__name__, layer.get_config())
+    return {**envelope, "registered_name": get_registered_name(cls)}
+
+
+def _envelope(module: str | None, class_name: str, config: Config) -> Config:
     return {
         "module": module,
         "class_name": class_name,
@@ -113,11 +125,7 @@ def _layer(layer: Layer) -> Config:
             hint="Save the weights, and make the model in code before loading them",
         )
     if LAYERS.get(cls.__name__) is not cls:
-        raise SpecError(
-            f"{cls.__name__} is a class of yours, and a file that needs it cannot be read back",
-            where=where,
-            hint="Save the weights, and make the model in code before loading them",
-        )
+        return _custom(layer)
     name = _EXPORTED_NAMES.get(cls.__name__, cls.__name__)
     return _envelope("keras.layers", name, layer.get_config())
 

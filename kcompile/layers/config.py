@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Any
 
 from kcompile import activations, dtype_policies
 from kcompile.dtype_policies import DTypePolicy
 from kcompile.ir.errors import SpecError
+from kcompile.ops.registry import get_registered_name
 
 #: Arguments of every layer, which `Layer.get_config` writes itself.
 COMMON = ("name", "trainable", "dtype")
@@ -29,11 +31,34 @@ def config_value(value: Any, where: str) -> Any:
         return serialized(value)
     if activations.is_named(value):
         return activations.serialize(value)
+    if inspect.isfunction(value) and value.__name__ != "<lambda>":
+        return function_config(value, where)
     raise SpecError(
         f"{value!r} has no form in a config, and a file cannot hold it",
         where=where,
-        hint="Use one of kcompile's own, or an object with get_config",
+        hint="Use one of kcompile's own, a function with a name, or an object with get_config",
     )
+
+
+def function_config(function: Any, where: str) -> dict[str, Any]:
+    """A function of one's own, which a reader has to know by its name.
+
+    Raises:
+        SpecError: a reader would take it for another one.
+    """
+    name = get_registered_name(function)
+    if activations.is_name(name):
+        raise SpecError(
+            f"the function has the name of the activation {name!r}, which a reader would take",
+            where=where,
+            hint="Register it (kcompile.saving.register_keras_serializable), or rename it",
+        )
+    return {
+        "module": "builtins",
+        "class_name": "function",
+        "config": name,
+        "registered_name": "function",
+    }
 
 
 def serialized(value: Any) -> dict[str, Any]:
@@ -41,12 +66,14 @@ def serialized(value: Any) -> dict[str, Any]:
     if hasattr(value, "to_json"):
         entry: dict[str, Any] = json.loads(value.to_json())
         return entry
-    module = ".".join(type(value).__module__.split(".")[:2]).replace("kcompile", "keras")
+    cls = type(value)
+    parts = cls.__module__.split(".")
+    of_ours = parts[0] == "kcompile"
     return {
-        "module": module,
-        "class_name": type(value).__name__,
+        "module": ".".join(["keras", *parts[1:2]]) if of_ours else None,
+        "class_name": cls.__name__,
         "config": value.get_config(),
-        "registered_name": None,
+        "registered_name": None if of_ours else get_registered_name(cls),
     }
 
 

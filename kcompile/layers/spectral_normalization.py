@@ -41,7 +41,7 @@ class SpectralNormalization(Wrapper):
 
     def build(self, input_shape: Any) -> None:
         build_inner(self.layer, input_shape)
-        kernel = self._kernel
+        kernel = self.kernel
         self.vector_u = self.add_weight(
             (1, kernel.shape[-1]),
             initializers.TruncatedNormal(stddev=0.02),
@@ -53,11 +53,16 @@ class SpectralNormalization(Wrapper):
     def named_variables(self, prefix: str = "") -> Iterator[tuple[str, Variable]]:
         """The normalized weight, the vector u, and the layer's other weights: Keras's order."""
         named = list(super().named_variables(prefix))
-        kernel = self._kernel if self.built else None
+        kernel = self.kernel if self.built else None
         return iter(sorted(named, key=lambda entry: entry[1] is not kernel))
 
     @property
-    def _kernel(self) -> Any:
+    def kernel(self) -> Any:
+        """The weight that is normalized; files have it here and in the layer.
+
+        Raises:
+            SpecError: the layer has none.
+        """
         for name in ("kernel", "embeddings"):
             if getattr(self.layer, name, None) is not None:
                 return getattr(self.layer, name)
@@ -71,15 +76,15 @@ class SpectralNormalization(Wrapper):
             return ops.cast(self.layer(inputs), inputs.dtype)
         kernel, u = self._normalized()
         self.vector_u.assign(u)
-        if not self._kernel.trainable:
-            self._kernel.assign(kernel)
+        if not self.kernel.trainable:
+            self.kernel.assign(kernel)
             return ops.cast(self.layer(inputs), inputs.dtype)
-        with require_trace().replacing(self._kernel, kernel):
+        with require_trace().replacing(self.kernel, kernel):
             return ops.cast(self.layer(inputs), inputs.dtype)
 
     def _normalized(self) -> tuple[Any, Any]:
         """`W / sigma` and the next u; W and u as they are if all of W is 0."""
-        kernel, u = self._kernel.value, self.vector_u.value
+        kernel, u = self.kernel.value, self.vector_u.value
         matrix = ops.reshape(kernel, (-1, kernel.shape[-1]))
         v = u
         for _ in range(self.power_iterations):

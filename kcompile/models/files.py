@@ -7,14 +7,23 @@ from typing import Any
 
 from kcompile.models.model import Model
 from kcompile.ops.door import service
-from kcompile.ops.missing import missing
 
-_FILES = (
-    "a model is saved as its architecture, by model.to_json(), and its weights, by"
-    " model.save_weights(); whole .keras files are not there yet"
-)
-load_model = missing("models.load_model", _FILES)
-save_model = missing("models.save_model", _FILES)
+
+def load_model(
+    filepath: Any,
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+    **options: Any,
+) -> Model:
+    """The model in a file of any version of Keras; see `kcompile.formats.loading.load_model`."""
+    model: Model = service("load_model")(filepath, custom_objects, compile, safe_mode, **options)
+    return model
+
+
+def save_model(model: Model, filepath: Any, overwrite: bool = True, **options: Any) -> None:
+    """Write a model to a file; see `kcompile.formats.saving.save_model`."""
+    service("save_model")(model, filepath, overwrite, **options)
 
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Model:
@@ -22,12 +31,6 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
 
     Raises:
         FormatError: it is none, or holds what a file may not hold.
-        NotImplementedError: there are custom objects.
     """
-    if custom_objects:
-        raise NotImplementedError(
-            "models.model_from_json: a file holds kcompile's own layers alone; make a model with"
-            " layers of your own in code, and load its weights"
-        )
-    model: Model = service("from_json")(json_string)
+    model: Model = service("from_json")(json_string, custom_objects)
     return model

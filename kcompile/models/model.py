@@ -244,13 +244,17 @@ class Model(OwnSteps, Layer):
         """The optimizer that `compile` was given; None before."""
         return self.trainer.optimizer
 
+    def save(self, filepath: Any, overwrite: bool = True, **options: Any) -> None:
+        """Write the model to a file; see `kcompile.formats.saving.save_model`."""
+        service("save_model")(self, filepath, overwrite, **options)
+
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
         """Write the weights to a `.weights.h5` file."""
         service("save_weights")(self, filepath, overwrite)
 
-    def load_weights(self, filepath: Any) -> None:
-        """Read the weights from a `.weights.h5` file."""
-        service("load_weights")(self, filepath)
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False, **options: Any) -> None:
+        """Read the weights from a file; see `kcompile.formats.weights.load_weights`."""
+        service("load_weights")(self, filepath, skip_mismatch, **options)
 
     def to_json(self, **kwargs: Any) -> str:
         """The architecture as JSON, in Keras 3's form."""

@@ -22,6 +22,12 @@ _SERVICES = {
     "load_weights": ("kcompile.formats.weights", "load_weights"),
     "from_json": ("kcompile.formats.architecture", "from_json"),
     "to_json": ("kcompile.formats.architecture", "to_json"),
+    "load_model": ("kcompile.formats.loading", "load_model"),
+    "save_model": ("kcompile.formats.saving", "save_model"),
+    "serialize_optimizer": ("kcompile.training.optimizers", "serialize"),
+    "optimizer_layout": ("kcompile.training.optimizer_state", "layout"),
+    "optimizer_arrays": ("kcompile.training.optimizer_state", "arrays"),
+    "restore_optimizer": ("kcompile.training.optimizer_state", "restore"),
     "export": ("kcompile.compiler", "export"),
     "summary": ("kcompile.utils.summary", "print_summary"),
 }

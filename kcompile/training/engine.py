@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from kcompile.ir.errors import DataError, TrainingError
 from kcompile.ops import seeds
 from kcompile.ops.batches import pack_x_y_sample_weight, unpack_x_y_sample_weight
 from kcompile.ops.trace import current_trace, run_eagerly
-from kcompile.training import labels, programs, streams
+from kcompile.training import labels, optimizer_state, programs, streams
 from kcompile.training.blocks import Feeder
 from kcompile.training.cache import ProgramCache
 from kcompile.training.callbacks import CallbackList
@@ -59,6 +60,8 @@ class Engine:
         self.progress = Progress()
         #: The training that is going on in `fit`.
         self.running: Any = None
+        #: The optimizer's state of a file, until training takes it up.
+        self.restored: list[Any] | None = None
         self._seed: int | None = None
         self._flags: programs.TrainableFlags | None = None
         self._slots_of: tuple[Any, ...] | None = None
@@ -171,6 +174,11 @@ class Engine:
         return prepare_batch
 
     # Programs
+
+    def flags_in_force(self) -> contextlib.AbstractContextManager[None]:
+        """Inside, those weights are trainable that were so when `compile` was called."""
+        assert self._flags is not None
+        return self._flags.in_force()
 
     def program(self, key: programs.Signature) -> Any:
         """The program of a step; which weights it trains was decided by `compile`."""
@@ -292,6 +300,7 @@ class Engine:
         if self.progress.slots is None:
             params = {name: weights.arrays[name] for name in program.param_names}
             self.progress.slots = xla.initialize(self._transformation, params)
+            optimizer_state.resume(self)
         self.optimizer.follow(self.progress)
         return Training(
             Runner(source, self.seed()),

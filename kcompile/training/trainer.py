@@ -70,6 +70,7 @@ class Trainer(Engine):
         if auto_scale_loss and self.model.dtype_policy.name == "mixed_float16":
             self.optimizer = optimizers.loss_scaled(self.optimizer)
         self.settings = settings
+        self.restored = None
         self.steps_per_execution = steps_per_execution
         self._flags = programs.TrainableFlags(self.model)
         self.cache.clear()

@@ -17,6 +17,7 @@ from kcompile.layers.core import InputLayer
 from kcompile.models import Model, Sequential
 from kcompile.ops.structure import leaves
 from kcompile.ops.variable import Variable
+from kcompile.utils.units import format_bytes
 
 DEFAULT_LINE_LENGTH = 80
 WIDE_LINE_LENGTH = 100
@@ -99,12 +100,3 @@ def _counted(variables: Iterable[Variable]) -> str:
     counts = [(math.prod(v.shape), v.type.dtype.numpy.itemsize) for v in variables]
     number = sum(count for count, _ in counts)
     return f"{number:,} ({format_bytes(sum(count * size for count, size in counts))})"
-
-
-def format_bytes(number: float) -> str:
-    """A number of bytes, in units of 1024: `4.82 KB`."""
-    for unit in ("B", "KB", "MB", "GB"):
-        if number < 1024:
-            return f"{number:.2f} {unit}"
-        number /= 1024
-    return f"{number:.2f} TB"

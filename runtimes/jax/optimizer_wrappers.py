@@ -235,6 +235,16 @@ def named_arrays(state: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in paths}
 
 
+def with_arrays(state: Any, arrays: Mapping[str, Any]) -> Any:
+    """The state with other arrays at some of the places that `named_arrays` names."""
+
+    def replaced(path: Any, leaf: Array) -> Array:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        return jnp.asarray(arrays[name], leaf.dtype) if name in arrays else leaf
+
+    return jax.tree_util.tree_map_with_path(replaced, state)
+
+
 def with_rate(inner: Transformation, ratio: float) -> Transformation:
     """`inner`, with the learning rate multiplied by `ratio`."""
 

@@ -18,6 +18,7 @@ Step = Callable[[jax.Array, tuple[jax.Array, ...]], tuple[jax.Array, ...]]
 _ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "elu": jax.nn.elu,
     "hard_sigmoid": lambda x: jnp.clip(x * (1 / 6) + 0.5, 0.0, 1.0),
+    "hard_sigmoid_keras2": lambda x: jnp.clip(x * 0.2 + 0.5, 0.0, 1.0),
     "linear": lambda x: x,
     "relu": lambda x: jnp.maximum(x, 0),
     "sigmoid": jax.nn.sigmoid,

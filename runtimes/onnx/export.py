@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import onnx
-from onnx import TensorProto, helper
+from onnx import helper
 
 from kcompile.ir.dims import Dim
 from kcompile.ir.errors import ExportError
@@ -16,7 +15,6 @@ from kcompile.ir.graph import Graph, Role, Value
 from kcompile.ir.op import Array
 from kcompile.ir.ops import ForeignCall
 from kcompile.ir.ops.control import all_nodes
-from kcompile.ir.types import DType
 from kcompile.runtimes.onnx import (  # noqa: F401  the families fill the table
     activation,
     arithmetic,
@@ -48,6 +46,7 @@ from kcompile.runtimes.onnx import (  # noqa: F401  the families fill the table
     trigonometry,
 )
 from kcompile.runtimes.onnx.emitter import Emitter, OnnxGraph, OnnxNode, live, place
+from kcompile.runtimes.onnx.file import OnnxFile
 from kcompile.runtimes.onnx.kernels import ELEMENT_TYPES
 from kcompile.runtimes.onnx.table import FLOOR, LOWERINGS, REFUSALS, minimum_opset
 
@@ -79,20 +78,37 @@ def export_graph(
             no lowering for its element type, the opset is too low, or the file would reach 2 GiB.
     """
     _check(graph)
+    metadata = metadata or {}
+    file = export_file(graph, opset=opset, version=metadata.get("kcompile.version"))
+    return with_metadata(file.to_model(), metadata)
+
+
+def export_file(graph: Graph, *, opset: int | None = None, version: str | None = None) -> OnnxFile:
+    """The ONNX file that computes `graph`, with the graph's own arrays as its weights.
+
+    Args:
+        graph, opset: as of `export_graph`.
+        version: of kcompile; by default the installed one.
+
+    Raises:
+        ExportError: as from `export_graph`.
+    """
+    _check(graph)
     emitter = Emitter(graph, _choose_opset(graph, opset))
     emitter.lower()
     outputs = _outputs(emitter)
     names = _names(emitter, outputs)
     ir_version = IR_VERSIONS[emitter.opset]
+    nodes = live(emitter.nodes, (value for _, value in outputs))
     model = helper.make_model(
-        _graph(emitter, outputs, names, ir_version >= NODE_METADATA),
+        _graph(emitter, nodes, outputs, names, ir_version >= NODE_METADATA),
         opset_imports=_opsets(emitter),
         ir_version=ir_version,
         producer_name="kcompile",
-        producer_version=_version(metadata or {}),
+        producer_version=_installed_version() if version is None else version,
         doc_string="kcompile",
     )
-    return with_metadata(model, metadata or {})
+    return OnnxFile(model, _weights(emitter, nodes, names))
 
 
 def _opsets(emitter: Emitter) -> list[onnx.OperatorSetIdProto]:
@@ -110,9 +126,7 @@ def with_metadata(model: onnx.ModelProto, metadata: Mapping[str, str]) -> onnx.M
     return model
 
 
-def _version(metadata: Mapping[str, str]) -> str:
-    if "kcompile.version" in metadata:
-        return metadata["kcompile.version"]
+def _installed_version() -> str:
     try:
         return importlib.metadata.version("kcompile")
     except importlib.metadata.PackageNotFoundError:  # run from its sources
@@ -214,26 +228,32 @@ class Unique:
         return name
 
 
-def _graph(
-    emitter: Emitter,
-    outputs: list[tuple[str, Value]],
-    names: Mapping[str, str],
-    with_node_metadata: bool,
-) -> onnx.GraphProto:
-    nodes = live(emitter.nodes, (value for _, value in outputs))
+def _weights(
+    emitter: Emitter, nodes: Iterable[OnnxNode], names: Mapping[str, str]
+) -> dict[str, Array]:
+    """The initializers that are used, by name."""
     used = set[str]().union(*(node.operands for node in nodes))
-    weights = {key: array for key, array in emitter.initializers.items() if key in used}
+    weights = {names[key]: array for key, array in emitter.initializers.items() if key in used}
     if sum(array.nbytes for array in weights.values()) > MAXIMUM_WEIGHT_BYTES:
         raise ExportError(
             "the weights don't fit a single file, which ends at 2 GiB",
             where=f"graph '{emitter.graph.name}'",
         )
+    return weights
+
+
+def _graph(
+    emitter: Emitter,
+    nodes: tuple[OnnxNode, ...],
+    outputs: list[tuple[str, Value]],
+    names: Mapping[str, str],
+    with_node_metadata: bool,
+) -> onnx.GraphProto:
+    """The graph without its initializers."""
     write = _Writer(names, Unique(), with_node_metadata)
     inputs = [emitter.values[entry.name] for entry in emitter.graph.inputs]
     returned = tuple(value for _, value in outputs)
-    proto = write.graph(OnnxGraph(emitter.graph.name, tuple(inputs), nodes, returned))
-    proto.initializer.extend(_tensor(names[key], array) for key, array in weights.items())
-    return proto
+    return write.graph(OnnxGraph(emitter.graph.name, tuple(inputs), nodes, returned))
 
 
 @dataclass(frozen=True)
@@ -276,13 +296,3 @@ class _Writer:
         if self.with_node_metadata and node.source:
             helper.set_model_props(proto, {"kcompile.layer": node.source})
         return proto
-
-
-def _tensor(name: str, array: Array) -> TensorProto:
-    dtype = DType.of(array.dtype)
-    tensor = TensorProto(name=name, data_type=ELEMENT_TYPES[dtype], dims=array.shape)
-    if dtype is DType.STRING:
-        tensor.string_data.extend(str(text).encode() for text in array.ravel())
-    else:
-        tensor.raw_data = (array.byteswap() if sys.byteorder == "big" else array).tobytes()
-    return tensor

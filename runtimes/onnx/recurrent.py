@@ -26,6 +26,7 @@ from kcompile.runtimes.onnx.table import lowers
 _ACTIVATIONS: dict[str, tuple[str, float | None, float | None]] = {
     "elu": ("Elu", 1.0, None),
     "hard_sigmoid": ("HardSigmoid", 1 / 6, 0.5),
+    "hard_sigmoid_keras2": ("HardSigmoid", 0.2, 0.5),
     "linear": ("Affine", 1.0, 0.0),
     "relu": ("Relu", None, None),
     "sigmoid": ("Sigmoid", None, None),

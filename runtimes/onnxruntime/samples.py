@@ -37,6 +37,8 @@ BATCHES = (1, 3)
 LARGEST = 1025
 #: Integers below this one mean nothing in particular and fit every integer type.
 INTEGERS = 9
+#: Integers up to here are numbers of every floating-point type, bfloat16 too.
+EXACT_IN_FLOATS = 2**8
 #: Ops whose results hold nothing but the numbers of their operands.
 _MOVES = (BroadcastTo, Cast, Concatenate, Reshape, Slice, Transpose)
 
@@ -106,9 +108,9 @@ def _number(size: Size, env: Mapping[str, int]) -> int:
 def draw_inputs(graph: Graph, env: Sizes, seed: int) -> dict[str, Array]:
     """Inputs for `graph`, the same for the same seed.
 
-    Floats are normal, with a standard deviation of 1 or 3; integers are from 0 to 8, or less where
-    they become indices or classes; bools are even. Strings, and integers that are looked up, come
-    from the vocabulary and elsewhere.
+    Floats are normal, with a standard deviation of 1 or 3; integers are from 0 to 8. What becomes
+    indices or classes are integers below their number, floats among them as well. Bools are even.
+    Strings, and integers that are looked up, come from the vocabulary and elsewhere.
     """
     limits = _index_limits(graph, env)
     vocabularies = find_vocabularies(graph)
@@ -120,7 +122,7 @@ def draw_inputs(graph: Graph, env: Sizes, seed: int) -> dict[str, Array]:
             [_number(size, env) for size in entry.type.shape],
             rng,
             scale,
-            limits.get(entry.name, INTEGERS),
+            limits.get(entry.name),
             vocabularies.get(entry.name),
         )
         for entry in graph.inputs
@@ -132,7 +134,7 @@ def _draw(
     shape: list[int],
     rng: np.random.Generator,
     scale: float,
-    limit: int,
+    limit: int | None,
     vocabulary: Vocabulary | None,
 ) -> np.ndarray[Any, Any]:
     dtype = entry.type.dtype
@@ -140,9 +142,12 @@ def _draw(
         return draw_texts(vocabulary or Vocabulary(), shape, rng)
     if vocabulary is not None and dtype.is_integer:
         return draw_keys(vocabulary, shape, dtype, rng)
-    if dtype.is_floating:
+    if dtype.is_floating and limit is None:
         return (scale * rng.standard_normal(shape)).astype(dtype.numpy)
-    return rng.integers(0, 2 if dtype is DType.BOOL else limit, shape).astype(dtype.numpy)
+    below = 2 if dtype is DType.BOOL else limit or INTEGERS
+    if dtype.is_floating:
+        below = min(below, EXACT_IN_FLOATS)
+    return rng.integers(0, below, shape).astype(dtype.numpy)
 
 
 def _index_limits(graph: Graph, env: Sizes) -> dict[str, int]:

@@ -17,10 +17,11 @@ from kcompile.ir.op import Array
 from kcompile.ir.text import text_array
 from kcompile.ir.types import DType, format_shape
 
-Optimization = Literal["all", "off"]
+Optimization = Literal["all", "extended", "off"]
 
 _LEVELS = {
     "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
     "off": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
 }
 _DTYPES = {
@@ -69,7 +70,8 @@ class OnnxRuntimeExecutable:
 
     Args:
         model: the bytes of a model, or the path of a file.
-        optimization: "all" of onnxruntime's graph optimizations, or "off".
+        optimization: "all" of onnxruntime's graph optimizations, "extended" for all but
+            those that lay convolutions out anew, or "off".
         providers: execution providers, the preferred one first.
         threads: threads inside of an op; onnxruntime's choice if None.
 
@@ -90,7 +92,7 @@ class OnnxRuntimeExecutable:
         threads: int | None = None,
     ) -> None:
         if optimization not in _LEVELS:
-            raise SpecError(f"optimization is 'all' or 'off', not {optimization!r}")
+            raise SpecError(f"optimization is 'extended', 'all' or 'off', not {optimization!r}")
         present = onnxruntime.get_available_providers()
         for provider in providers:
             if provider not in present:

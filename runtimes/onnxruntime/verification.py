@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,26 +14,14 @@ from kcompile.ir.errors import DataError, VerifyError
 from kcompile.ir.graph import Graph
 from kcompile.ir.op import Array
 from kcompile.ir.types import DType
-from kcompile.runtimes import reference
 from kcompile.runtimes.onnx.check import check_model
-from kcompile.runtimes.onnxruntime.samples import Sizes, choose_sizes, draw_inputs
-from kcompile.runtimes.onnxruntime.session import OnnxRuntimeExecutable
+from kcompile.runtimes.onnxruntime.expectation import TOLERANCES, Expectation, expect
+from kcompile.runtimes.onnxruntime.session import OnnxRuntimeExecutable, Optimization
 
-Compute = Callable[[Graph, Mapping[str, Any]], tuple[Mapping[str, Any], Mapping[str, Any]]]
-Draw = Callable[[Graph, Sizes, int], Mapping[str, Array]]
-
-#: The difference that an output may have, in relation to `max(SMALLEST_SCALE, largest element)`.
-#:
-#: Rounding errors of a sum grow with its terms and not with its value, so an element is not held
-#: against itself but against the largest one. float32's 1e-5 is about 80 units in the last place:
-#: ResNets stay below a tenth of it, while one wrong weight or a forgotten epsilon is far above.
-#: Integers and bools are equal or wrong.
-TOLERANCES: dict[DType, float] = {
-    DType.FLOAT64: 1e-12,
-    DType.FLOAT32: 1e-5,
-    DType.FLOAT16: 5e-3,
-    DType.BFLOAT16: 3e-2,
-}
+_LEVELS: tuple[Optimization, ...] = ("off", "all")
+#: For files of more bytes: "all" takes three times the memory of what convolutions have as weights.
+_LEVELS_OF_LARGE: tuple[Optimization, ...] = ("off", "extended")
+LARGE_BYTES = 2**26
 #: Outputs below this are differences of larger numbers, or saturate; it is small enough for the
 #: probabilities of a thousand classes, 1e-3 each, to be held against themselves.
 SMALLEST_SCALE = 1e-2
@@ -47,7 +35,7 @@ class Comparison:
         output: the output's name.
         sizes: numbers of the symbolic sizes.
         seed: of the inputs.
-        optimization: "off" or "all", of onnxruntime.
+        optimization: "off", "extended" or "all", of onnxruntime.
         absolute: the largest difference.
         relative: the same in relation to the output's largest element.
         tolerance: what `absolute` may be.
@@ -81,12 +69,13 @@ class VerificationReport:
     def as_metadata(self) -> dict[str, str]:
         """The report as `metadata_props` of the model."""
         sizes = dict.fromkeys(_format_sizes(entry.sizes) for entry in self.comparisons)
+        levels = dict.fromkeys(entry.optimization for entry in self.comparisons)
         seeds = dict.fromkeys(str(entry.seed) for entry in self.comparisons)
         tolerances = ", ".join(f"{dtype} {number:g}" for dtype, number in self.tolerances)
         return {
             "kcompile.verification.max_absolute_difference": f"{self.max_absolute:.3g}",
             "kcompile.verification.max_relative_difference": f"{self.max_relative:.3g}",
-            "kcompile.verification.optimization_levels": "off, all",
+            "kcompile.verification.optimization_levels": ", ".join(levels),
             "kcompile.verification.runtime": self.runtime,
             "kcompile.verification.seeds": ", ".join(seeds),
             "kcompile.verification.sizes": "; ".join(sizes),
@@ -95,25 +84,13 @@ class VerificationReport:
         }
 
 
-def verify_model(
-    graph: Graph,
-    model: Any,
-    *,
-    seeds: Sequence[int] = (0,),
-    sizes: Sequence[Mapping[str, int]] | None = None,
-    compute: Compute = reference.run,
-    draw: Draw = draw_inputs,
-) -> VerificationReport:
+def verify_model(graph: Graph, model: Any, **options: Any) -> VerificationReport:
     """Check `model` by the ONNX checker, and by running it beside `graph`.
 
     Args:
         graph: what the model was exported from.
         model: the `onnx.ModelProto`.
-        seeds: of the inputs.
-        sizes: numbers for the symbolic sizes of each run; by default batch 1 and 3, with two
-            small numbers for every other size.
-        compute: runs the graph: `(outputs, states)` by name.
-        draw: makes the inputs of one run from graph, sizes and seed.
+        options: of `expect`.
 
     Raises:
         VerifyError: the model is invalid, onnxruntime refuses it, or an output differs in element
@@ -121,25 +98,25 @@ def verify_model(
         DataError: the inputs drawn don't fit the graph; give `sizes` or `draw`.
     """
     check_model(model)
-    content = model.SerializeToString(deterministic=True)
-    # One thread: with more, the order of sums, and with it the differences, is up to chance.
-    sessions = {level: _session(content, level, graph) for level in ("off", "all")}
-    grid = choose_sizes(graph) if sizes is None else [dict(entry) for entry in sizes]
-    narrowest = _narrowest(graph)
-    comparisons = []
-    for env, seed in itertools.product(grid, seeds):
-        arrays = draw(graph, env, seed)
-        expected, _ = compute(graph, arrays)
-        for level, session in sessions.items():
-            place = f"onnxruntime, optimizations {level}, {_format_sizes(tuple(env.items()))}"
-            actual = _run(session, arrays, f"{place}, seed {seed}")
-            for name, value in expected.items():
-                where = f"output '{name}' ({place}, seed {seed})"
-                differences = compare(actual[name], np.asarray(value), where, narrowest)
-                comparisons.append(
-                    Comparison(name, tuple(sorted(env.items())), seed, level, *differences)
-                )
-    dtypes = {output.value.type.dtype for output in graph.outputs} | {narrowest}
+    return verify_file(expect(graph, **options), model.SerializeToString(deterministic=True))
+
+
+def verify_file(expectation: Expectation, model: bytes | Path) -> VerificationReport:
+    """Run a model and hold its outputs against what is expected.
+
+    Args:
+        expectation: of the graph that the model was exported from.
+        model: the contents of a file, or its path.
+
+    Raises:
+        VerifyError: onnxruntime refuses it, or an output differs, as from `verify_model`.
+    """
+    comparisons: list[Comparison] = []
+    size = len(model) if isinstance(model, bytes) else model.stat().st_size
+    levels = _LEVELS_OF_LARGE if size > LARGE_BYTES else _LEVELS
+    for level in levels:  # one after the other: each session has the weights once more
+        comparisons += _compare_level(expectation, model, level)
+    dtypes = expectation.dtypes | {expectation.narrowest}
     return VerificationReport(
         tuple(comparisons),
         f"onnxruntime {onnxruntime.__version__}",
@@ -147,14 +124,32 @@ def verify_model(
     )
 
 
-def _session(content: bytes, level: Any, graph: Graph) -> OnnxRuntimeExecutable:
-    session = OnnxRuntimeExecutable(content, optimization=level, threads=1)
-    names = [output.name for output in graph.outputs]
-    if [info.name for info in session.outputs] != names:
-        listed = ", ".join(info.name for info in session.outputs)
+def _compare_level(
+    expectation: Expectation, model: bytes | Path, level: Optimization
+) -> list[Comparison]:
+    session = _session(model, level, expectation)
+    comparisons = []
+    for run in expectation.runs:
+        sizes = tuple(sorted(run.sizes.items()))
+        place = f"onnxruntime, optimizations {level}, {_format_sizes(tuple(run.sizes.items()))}"
+        actual = _run(session, run.inputs, f"{place}, seed {run.seed}")
+        for name, value in run.outputs.items():
+            where = f"output '{name}' ({place}, seed {run.seed})"
+            differences = compare(actual[name], value, where, expectation.narrowest)
+            comparisons.append(Comparison(name, sizes, run.seed, level, *differences))
+    return comparisons
+
+
+def _session(
+    model: bytes | Path, level: Optimization, expectation: Expectation
+) -> OnnxRuntimeExecutable:
+    # One thread: with more, the order of sums, and with it the differences, is up to chance.
+    session = OnnxRuntimeExecutable(model, optimization=level, threads=1)
+    found = [info.name for info in session.outputs]
+    if found != list(expectation.outputs):
         raise VerifyError(
-            f"the model returns {listed}, the graph {', '.join(names)}",
-            where=f"graph '{graph.name}'",
+            f"the model returns {', '.join(found)}, the graph {', '.join(expectation.outputs)}",
+            where=f"graph '{expectation.name}'",
         )
     return session
 
@@ -168,13 +163,6 @@ def _run(
         raise VerifyError(
             f"the model refuses what the graph takes: {error}", where=place
         ) from error
-
-
-def _narrowest(graph: Graph) -> DType:
-    """The floating-point type of the graph's values that rounds most; all outputs may have it."""
-    values = [value for node in graph.nodes for value in node.outputs]
-    dtypes = {value.type.dtype for value in values} & TOLERANCES.keys()
-    return max(dtypes, key=TOLERANCES.__getitem__, default=DType.FLOAT64)
 
 
 def compare(

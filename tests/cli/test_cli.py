@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -16,6 +17,7 @@ from click.testing import CliRunner, Result
 import kcompile
 from kcompile import layers
 from kcompile.cli import main
+from kcompile.cli.running import progress
 
 ROOT = Path(__file__).parents[2]
 
@@ -209,7 +211,7 @@ def test_a_failed_verification_exits_with_3(spec: Path, monkeypatch: pytest.Monk
     def differ(*args: Any, **kwargs: Any) -> Any:
         raise VerifyError("the outputs differ", where="model 'small'")
 
-    monkeypatch.setattr(verification, "verify_model", differ)
+    monkeypatch.setattr(verification, "verify_file", differ)
     onnx = spec.with_name("m.onnx")
     result = run("compile", spec, "-o", onnx)
     assert result.exit_code == 3
@@ -229,6 +231,20 @@ def test_help_tells_the_exit_codes() -> None:
     for command in ([], ["compile"], ["inspect"], ["run"]):
         text = run(*command, "--help").stdout
         assert "3  the compiled model computes something else than the model" in text
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_at_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with progress() as stage:
+            stage("verifying")
+        assert ("verifying" in stream.getvalue()) is shown
 
 
 # Real processes
@@ -251,7 +267,7 @@ def test_version() -> None:
 
 
 def test_a_real_process_fails_without_a_traceback(spec: Path) -> None:
-    spec.write_text("[")
+    spec.write_text("{")
     result = process("compile", spec, "-o", spec.with_name("m.onnx"))
     assert result.returncode == 1
     assert result.stderr.startswith("error: small.json: it is not JSON: ")

@@ -21,14 +21,15 @@ from kcompile.ir.op import Array, Op, require
 from kcompile.ir.types import DType, TensorType, require_same_size
 
 
-def _hard_sigmoid(x: Array) -> Array:
-    return np.clip(x * x.dtype.type(1 / 6) + x.dtype.type(0.5), 0, 1)
+def _hard_sigmoid(slope: float) -> Callable[[Array], Array]:
+    return lambda x: np.clip(x * x.dtype.type(slope) + x.dtype.type(0.5), 0, 1)
 
 
 #: Functions of the gates, by name.
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "elu": lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))),
-    "hard_sigmoid": _hard_sigmoid,
+    "hard_sigmoid": _hard_sigmoid(1 / 6),
+    "hard_sigmoid_keras2": _hard_sigmoid(0.2),
     "linear": lambda x: x,
     "relu": lambda x: np.maximum(x, 0),
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),

@@ -1,0 +1,48 @@
+"""Which Keras wrote a file."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from kcompile.formats.place import Place, shorten
+
+#: `1.2.2`, `2.2.4-tf`, `2.7.0`, `3.15.1`, `2.5.0-rc1`.
+_VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?([-.+]?[A-Za-z][\w.+-]{0,30})?")
+BACKENDS = ("tensorflow", "theano", "cntk", "mxnet", "plaidml", "jax", "torch", "numpy", "openvino")
+
+
+@dataclass(frozen=True, order=True)
+class Era:
+    """A version of Keras, and the backend that it ran on.
+
+    Attributes:
+        major, minor, patch: of the version.
+        backend: in lower case; `tensorflow` where the file does not tell.
+    """
+
+    major: int
+    minor: int
+    patch: int = 0
+    backend: str = "tensorflow"
+
+    def __str__(self) -> str:
+        return f"Keras {self.major}.{self.minor}.{self.patch} ({self.backend})"
+
+
+def parse_era(version: str | None, backend: str | None, place: Place) -> Era:
+    """The era that a file records; one that records none is of Keras 1, which did not.
+
+    Raises:
+        FormatError: the version or the backend is none.
+    """
+    found = _VERSION.fullmatch("1.0.0" if version is None else version)
+    if found is None:
+        raise (place / "keras_version").error(f"is no version: {shorten(version)}")
+    name = "tensorflow" if backend is None else backend.lower()
+    name = name.rpartition(".")[2]  # PlaidML writes plaidml.keras.backend
+    if backend is not None and "plaidml" in backend:
+        name = "plaidml"
+    if name not in BACKENDS:
+        raise (place / "backend").error(f"is no backend of Keras: {shorten(backend)}")
+    return Era(int(found[1]), int(found[2]), int(found[3] or 0), name)

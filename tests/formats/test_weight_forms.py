@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import kcompile
-from kcompile.formats.legacy.era import Era
+from kcompile.formats.legacy.era import Era, parse_era
 from kcompile.formats.legacy.weight_forms import convert_weights
+from kcompile.formats.place import Place
 from kcompile.ir.errors import FormatError
 
 Array = np.ndarray[Any, Any]
@@ -96,6 +97,26 @@ def test_kernels_of_theano_are_flipped() -> None:
         flipped = kernel[(slice(None, None, -1),) * rank]
         assert_same(converted(conv, [kernel, numbers(2)], THEANO_2), [flipped, numbers(2)])
         assert_same(converted(conv, [kernel, numbers(2)], KERAS_2), [kernel, numbers(2)])
+
+
+def test_a_kernel_of_keras_1_may_be_theanos_where_channels_come_first() -> None:
+    untold = parse_era("1.2.2", None, Place("old.h5"))
+    arrays = [numbers(2, 1, 3, 3), numbers(2)]
+    first = built(L.Conv2D(2, 3, data_format="channels_first", name="c"), 1, 8, 8)
+    with pytest.raises(FormatError, match="layer 'c'.*file does not tell"):
+        converted(first, arrays, untold)
+    told = parse_era("1.2.2", "tensorflow", Place("old.h5"))
+    assert_same(converted(first, arrays, told), [arrays[0].transpose(2, 3, 1, 0), arrays[1]])
+    point = built(L.Conv2D(2, 1, data_format="channels_first", name="c"), 1, 8, 8)
+    assert_same(
+        converted(point, [numbers(2, 1, 1, 1), numbers(2)], untold),
+        [numbers(2).reshape(1, 1, 1, 2), numbers(2)],
+    )
+    last = built(L.Conv2D(2, 3, name="c"), 8, 8, 1)
+    assert_same(
+        converted(last, [numbers(3, 3, 1, 2), numbers(2)], untold),
+        [numbers(3, 3, 1, 2), numbers(2)],
+    )
 
 
 def test_depthwise_kernels_of_theano_are_not() -> None:

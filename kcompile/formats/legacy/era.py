@@ -10,6 +10,8 @@ from kcompile.formats.place import Place, shorten
 #: `1.2.2`, `2.2.4-tf`, `2.7.0`, `3.15.1`, `2.5.0-rc1`.
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?([-.+]?[A-Za-z][\w.+-]{0,30})?")
 BACKENDS = ("tensorflow", "theano", "cntk", "mxnet", "plaidml", "jax", "torch", "numpy", "openvino")
+#: The backend of files that do not tell it.
+UNKNOWN = "not told"
 
 
 @dataclass(frozen=True, order=True)
@@ -18,7 +20,8 @@ class Era:
 
     Attributes:
         major, minor, patch: of the version.
-        backend: in lower case; `tensorflow` where the file does not tell.
+        backend: in lower case; where the file does not tell, `UNKNOWN` in Keras 1, which never told,
+            and `tensorflow` since.
     """
 
     major: int
@@ -39,10 +42,11 @@ def parse_era(version: str | None, backend: str | None, place: Place) -> Era:
     found = _VERSION.fullmatch("1.0.0" if version is None else version)
     if found is None:
         raise (place / "keras_version").error(f"is no version: {shorten(version)}")
-    name = "tensorflow" if backend is None else backend.lower()
-    name = name.rpartition(".")[2]  # PlaidML writes plaidml.keras.backend
-    if backend is not None and "plaidml" in backend:
-        name = "plaidml"
+    major = int(found[1])
+    if backend is None:
+        name = UNKNOWN if major == 1 else "tensorflow"
+        return Era(major, int(found[2]), int(found[3] or 0), name)
+    name = "plaidml" if "plaidml" in backend else backend.lower()  # plaidml.keras.backend
     if name not in BACKENDS:
         raise (place / "backend").error(f"is no backend of Keras: {shorten(backend)}")
-    return Era(int(found[1]), int(found[2]), int(found[3] or 0), name)
+    return Era(major, int(found[2]), int(found[3] or 0), name)

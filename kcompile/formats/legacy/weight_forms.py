@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kcompile.formats.legacy.era import Era
+from kcompile.formats.legacy.era import UNKNOWN, Era
 from kcompile.ir.errors import FormatError
 from kcompile.ir.types import format_shape
 from kcompile.layers import (
@@ -40,6 +40,8 @@ Path = tuple[str, ...]
 #: i, f, c, o and z, r, h.
 _GATES: dict[type[Layer], str] = {LSTM: "icfo", ConvLSTM2D: "icfo", GRU: "zrh"}
 _GATES_TODAY: dict[type[Layer], str] = {LSTM: "ifco", ConvLSTM2D: "ifco", GRU: "zrh"}
+#: Theano turns the kernels of these round.
+_CONVOLUTIONS = (Conv1D, Conv2D, Conv3D, Conv2DTranspose, ConvLSTM2D)
 #: cuDNN has as many biases of x as of the state before.
 _NUM_BIASES = 2
 
@@ -158,6 +160,8 @@ def _plain(path: Path) -> Path:
 def _convert(leaf: Layer, arrays: Arrays, era: Era) -> Arrays:
     if era.major == 1:
         arrays = _of_keras_1(leaf, arrays)
+    if era.backend == UNKNOWN:
+        _require_backend(leaf)
     if era.backend == "theano":
         arrays = _flipped(leaf, arrays)
     if isinstance(leaf, (LSTM, GRU)):
@@ -219,16 +223,31 @@ def _flipped(leaf: Layer, arrays: Arrays) -> Arrays:
 
     Those of depthwise convolutions it flipped itself.
     """
-    if isinstance(leaf, ConvLSTM2D):
-        number = 2
-    elif isinstance(leaf, (Conv1D, Conv2D, Conv3D, Conv2DTranspose)):
-        number = 1
-    else:
+    if not isinstance(leaf, _CONVOLUTIONS):
         return arrays
+    number = 2 if isinstance(leaf, ConvLSTM2D) else 1
     return [
         np.flip(array, tuple(range(array.ndim - 2))) if index < number else array
         for index, array in enumerate(arrays)
     ]
+
+
+def _require_backend(leaf: Layer) -> None:
+    """Check that it does not matter which backend a file of Keras 1 is of.
+
+    Channels that come first were Theano's way, but TensorFlow took them as well.
+
+    Raises:
+        FormatError: it does.
+    """
+    first = getattr(leaf, "data_format", None) == "channels_first"
+    if first and isinstance(leaf, _CONVOLUTIONS) and max(leaf.kernel_size) > 1:
+        raise FormatError(
+            "its kernel is turned round if the model is of Theano, and the file does not tell",
+            where=f"layer '{leaf.name}'",
+            hint="Write it into the file: h5py.File(path, 'r+').attrs['backend'] = 'theano', or"
+            " 'tensorflow'",
+        )
 
 
 def _without_cudnn(leaf: LSTM | GRU, arrays: Arrays) -> Arrays:

@@ -134,13 +134,16 @@ def get(identifier: Any) -> Callable[..., Any]:
         return linear
     if callable(identifier):
         return identifier
-    name = identifier
+    name, registered = identifier, None
     if isinstance(identifier, Mapping) and identifier.get("class_name") == "function":
-        name = identifier.get("config")
-    if isinstance(name, str):
-        found: Callable[..., Any] | None = get_registered_object(name, _FUNCTIONS)
+        name, registered = identifier.get("config"), identifier.get("registered_name")
+    # What is registered under a name of its own is no function of ours, whatever it is called.
+    known = _FUNCTIONS if registered in (None, "function", name) else {}
+    for key in (registered, name):
+        found = get_registered_object(key, known) if isinstance(key, str) else None
         if found is not None:
-            return found
+            function: Callable[..., Any] = found
+            return function
     raise SpecError(
         f"{identifier!r} is not an activation",
         hint=f"Use one of {', '.join(_FUNCTIONS)}, or a function of a tensor",

@@ -29,8 +29,10 @@ _SHUFFLE, _DEFLATE, _FLETCHER32 = 2, 1, 3
 _FILTERS = (_SHUFFLE, _DEFLATE, _FLETCHER32)
 _CHECKSUM_BYTES = 4
 #: A collection of strings and other values of variable length starts so, and its size follows:
-#: HDF5 File Format Specification 3.0, section III.E.
-_HEAP = b"GCOL\x01\0\0\0"
+#: HDF5 File Format Specification 3.0, section III.E. What stands between has no meaning.
+_HEAP = b"GCOL\x01"
+_HEAP_HEADER = 16
+_LEAST_HEAP = 4096
 _BLOCK = 2**24
 #: What h5py and zlib raise where bytes of a file make no sense.
 _DAMAGE = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, zlib.error)
@@ -55,23 +57,55 @@ class Contents:
     @cached_property
     def largest_string(self) -> int:
         """What no string of variable length in the file has more bytes than."""
-        if not isinstance(self.source, Path):
-            return self.source.seek(0, 2)
-        with self.source.open("rb") as file:
-            return max(_heap_sizes(file), default=0)
+        with contextlib.ExitStack() as stack:
+            if isinstance(self.source, Path):
+                file: BinaryIO = stack.enter_context(self.source.open("rb"))
+            else:
+                file = self.source
+                stack.callback(file.seek, file.tell())
+            heaps = list(_heaps(file))
+            for start, size in heaps:
+                file.seek(start)
+                _check_heap(file.read(size), self.where)
+        return max((size for _, size in heaps), default=0)
 
 
-def _heap_sizes(file: BinaryIO) -> Iterator[int]:
-    """The size of each collection of values of variable length."""
-    rest = b""
+def _heaps(file: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Where each collection of values of variable length begins, and its size."""
+    length = file.seek(0, 2)
+    file.seek(0)
+    rest, begin = b"", 0
     while block := file.read(_BLOCK):
         block = rest + block
-        start = block.find(_HEAP)
-        while start >= 0:
-            if len(size := block[start + 8 : start + 16]) == 8:
-                yield int.from_bytes(size, "little")
-            start = block.find(_HEAP, start + 1)
-        rest = block[-15:]
+        found = block.find(_HEAP)
+        while found >= 0:
+            header = block[found : found + _HEAP_HEADER]
+            size = int.from_bytes(header[8:], "little")
+            # What has another size is none: the library does not read it either.
+            fits = _LEAST_HEAP <= size <= length - begin - found
+            if len(header) == _HEAP_HEADER and fits:
+                yield begin + found, size
+            found = block.find(_HEAP, found + 1)
+        rest = block[1 - _HEAP_HEADER :]
+        begin += len(block) - len(rest)
+
+
+def _check_heap(heap: bytes, where: str) -> None:
+    """Check that each value of a collection ends where another begins.
+
+    The library would go round for ever at a free one of size 0.
+
+    Raises:
+        FormatError: one does not.
+    """
+    at = _HEAP_HEADER
+    while at + _HEAP_HEADER <= len(heap):
+        size = int.from_bytes(heap[at + 8 : at + 16], "little")
+        if heap[at : at + 2] != b"\0\0":  # the size of a free one counts its header
+            size = _HEAP_HEADER + -(-size // 8) * 8
+        if not _HEAP_HEADER <= size <= len(heap) - at:
+            raise FormatError("the file is damaged: its texts have impossible sizes", where=where)
+        at += size
 
 
 @contextlib.contextmanager
@@ -235,17 +269,19 @@ def _check_chunks(dataset: h5py.Dataset, where: str) -> None:
     if dataset.id.get_num_chunks() != math.prod(-(-size // chunk) for size, chunk in extents):
         raise FormatError("its data are missing", where=where)
     num_bytes = num_elements * dataset.dtype.itemsize
-    for index in range(dataset.id.get_num_chunks()):
-        found = _chunk_bytes(dataset, index, num_bytes)
+    chunks: list[Any] = []
+    dataset.id.chunk_iter(chunks.append)
+    filters = _filters(dataset)
+    for chunk in chunks:
+        found = _chunk_bytes(dataset, chunk, filters, num_bytes)
         if found != num_bytes:
             raise FormatError(f"a chunk needs {num_bytes} bytes, got {found}", where=where)
 
 
-def _chunk_bytes(dataset: h5py.Dataset, index: int, wanted: int) -> int:
+def _chunk_bytes(dataset: h5py.Dataset, info: Any, filters: list[int], wanted: int) -> int:
     """How many bytes a chunk has when it is inflated; counted up to one more than wanted."""
-    info = dataset.id.get_chunk_info(index)
     # Writers leave out a filter that does not make a chunk smaller, and mark that.
-    applied = [f for i, f in enumerate(_filters(dataset)) if not info.filter_mask >> i & 1]
+    applied = [f for i, f in enumerate(filters) if not info.filter_mask >> i & 1]
     if _DEFLATE not in applied:
         return int(info.size) - (_CHECKSUM_BYTES if _FLETCHER32 in applied else 0)
     if info.size > 2 * wanted + 2**10:  # zlib makes nothing longer than that

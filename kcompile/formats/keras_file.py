@@ -137,9 +137,10 @@ def _with_vocabularies(
         texts = set(found.values())
         if len(texts) > 1 or config.get("vocabulary") is not None:
             raise place.error(f"the vocabulary of {shorten(path)} stands there in two places")
+        tokens = _tokens(texts.pop(), layer["class_name"], Place(min(found)))
         if config.get("output_mode") == "tf_idf":
-            config["idf_weights"] = _idf_weights(archive, path)
-        config["vocabulary"] = _tokens(texts.pop(), layer["class_name"], Place(min(found)))
+            config["idf_weights"] = _idf_weights(archive, path, len(tokens))
+        config["vocabulary"] = tokens
     return entry, used
 
 
@@ -154,13 +155,13 @@ def _tokens(text: str, class_name: str, place: Place) -> list[Any]:
     return [int(line) for line in lines]
 
 
-def _idf_weights(archive: Archive, path: str) -> list[float]:
+def _idf_weights(archive: Archive, path: str, num_tokens: int) -> list[float]:
     name = f"{archive.place.file}/{WEIGHTS}"
     with archive.open(WEIGHTS) as file, open_datasets(file, name) as datasets:
         dataset = datasets.get(f"{path}/vars/idf_weights")
-        if dataset is None or dataset.ndim != 1:
+        if dataset is None:
             raise Place(name).error(f"{path}/vars has no idf_weights")
-        type = TensorType(DType.FLOAT32, (dataset.shape[0],))
+        type = TensorType(DType.FLOAT32, (num_tokens,))
         return read_dataset(dataset, type, f"{name}: {path}/vars/idf_weights").tolist()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,7 +97,10 @@ def read_spec(path: str | Path, activations: Mapping[str, str] | None = None) ->
     """
     path = Path(path)
     start = _start_of(path)
-    if start.startswith(b"PK"):
+    is_zip = start.startswith(b"PK")
+    if _is_hdf5(path) and (is_zip or zipfile.is_zipfile(path)):
+        raise FormatError("it is a zip archive and an HDF5 file in one", where=path.name)
+    if is_zip:
         from kcompile.formats import keras_file
 
         return keras_file.read(path, activations)

@@ -11,7 +11,7 @@ from typing import Any
 from kcompile.ir.errors import FormatError, KCompileError
 
 #: What Python raises when a value of a wrong type or size gets into code that does not expect it.
-_BAD_VALUE = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
+_BAD_VALUE = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError)
 _CONFIG = re.compile(r"\bconfig\.")
 _LAYER = re.compile(r"layer '([^'/]*)[^']*'")
 

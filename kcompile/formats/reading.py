@@ -194,9 +194,13 @@ def _unknown_functions(config: Config, place: Place) -> Iterator[tuple[str, str]
         name = value.get("config")
         if not isinstance(name, str):
             raise (below / "config").error(f"needs a name, got {shorten(name)}")
-        if get_registered_object(name) is not None:
+        registered = value.get("registered_name")
+        keys = [key for key in (registered, name) if isinstance(key, str)]
+        if any(get_registered_object(key) is not None for key in keys):
             continue
-        if value.get("module") not in _FUNCTION_MODULES:
+        if registered not in (None, "function", name):
+            yield registered, str(registered)
+        elif value.get("module") not in _FUNCTION_MODULES:
             yield name, f"{value['module']}.{name}"
         elif not activations.is_name(name):
             yield name, name

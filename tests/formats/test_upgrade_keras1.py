@@ -240,6 +240,12 @@ def test_merge(config: Config, expected: Any) -> None:
     np.testing.assert_allclose(np.asarray(model([A, B])), expected, rtol=1e-6)
 
 
+def test_a_key_of_a_merge_that_is_not_known() -> None:
+    entry = called(layer("Merge", "m", mode="sum", weight=3), [["a", 0, 0], ["a", 0, 0]])
+    with pytest.raises(FormatError, match=r"weight: this key is not understood"):
+        model_of(functional(old_input("a", 3), entry, inputs=[["a", 0, 0]], outputs=[["m", 0, 0]]))
+
+
 @pytest.mark.parametrize(
     "config", [{"mode": "cos"}, {"mode": "<lambda>", "mode_type": "lambda"}, {"mode": ["code"]}]
 )

@@ -20,7 +20,7 @@ class Era:
 
     Attributes:
         major, minor, patch: of the version.
-        backend: in lower case; where the file does not tell, `UNKNOWN` in Keras 1, which never told,
+        backend: in lower case. Where the file does not tell, `UNKNOWN` in Keras 1, which never did,
             and `tensorflow` since.
     """
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from kcompile.formats.place import Place, require_dict, require_keys, require_list, shorten
+from kcompile.formats.place import (
+    Place,
+    require_dict,
+    require_keys,
+    require_known_keys,
+    require_list,
+    shorten,
+)
 
 Config = dict[str, Any]
 
@@ -25,6 +32,13 @@ CLASSES = {
     # Dense itself works on each step.
     "TimeDistributedDense": "Dense",
 }
+#: What a Merge holds. Beside its name and mode, the axes count; the rest is of modes that are
+#: functions.
+_OF_MERGE = (
+    *("name", "trainable", "mode", "mode_type", "concat_axis", "dot_axes"),
+    *("output_shape", "output_shape_type", "output_mask", "output_mask_type", "arguments"),
+    *("layers", "node_indices", "tensor_indices"),
+)
 _MERGE_MODES = {
     "ave": "Average",
     "concat": "Concatenate",
@@ -160,6 +174,7 @@ def has_gates_apart(class_name: str, config: Config) -> bool:
 
 
 def _merge(config: Config, place: Place) -> tuple[str, Config]:
+    require_known_keys(config, _OF_MERGE, place)
     mode = config.get("mode")
     is_named = isinstance(mode, str) and config.get("mode_type", "raw") == "raw"
     if not is_named or mode not in _MERGE_MODES:

@@ -87,6 +87,8 @@ def upgrade_activation(value: Any, era: Era, named: Mapping[str, str]) -> Any:
     name = value
     if isinstance(value, dict) and value.get("class_name") == "function":
         name = value.get("config")
+        if not _is_of_keras(value):
+            return named.get(name, value) if isinstance(name, str) else value
     elif _is_bytecode(value):
         name = LAMBDA
     if not isinstance(name, str):
@@ -107,6 +109,16 @@ def upgrade_activation(value: Any, era: Era, named: Mapping[str, str]) -> Any:
         "config": name,
         "registered_name": "function",
     }
+
+
+def _is_of_keras(function: dict[str, Any]) -> bool:
+    """Whether a function may be one of Keras's, and not one of the user's of the same name."""
+    top = str(function.get("module") or "builtins").partition(".")[0]
+    registered = function.get("registered_name")
+    return top in ("builtins", "keras", "tensorflow") and registered in (
+        *(None, "function"),
+        function.get("config"),
+    )
 
 
 def _is_bytecode(value: Any) -> bool:

@@ -92,6 +92,9 @@ def _values(rule: Rule, theirs: str, tensors: list[Any], keywords: Config, place
             values[ours] = rule.convert.get(ours, lambda same: same)(value)
         else:
             raise place.error(f"'{theirs}' has no argument {shorten(key)} that is understood")
+    for key in rule.required:
+        if key not in values:
+            raise place.error(f"'{theirs}' without {key} has no counterpart here")
     return values
 
 

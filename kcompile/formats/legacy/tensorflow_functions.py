@@ -17,6 +17,7 @@ class Rule:
         fixed: values of our parameters that TensorFlow's function implies.
         inert: parameters of TensorFlow's that have to have one of these values; None is one.
         is_of_list: whether the first argument is a list of tensors.
+        required: our parameters that have to be given, as the default is another one.
         convert: makes our value of one of TensorFlow's, by our parameter.
     """
 
@@ -25,6 +26,7 @@ class Rule:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     inert: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     is_of_list: bool = False
+    required: tuple[str, ...] = ()
     convert: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
 
 
@@ -105,6 +107,7 @@ _NORMALIZE = Rule(
     "normalize",
     {"x": "x", "axis": "axis", "epsilon": "epsilon"},
     {"epsilon": 1e-6},
+    required=("axis",),
     # TensorFlow's bounds the square of the norm.
     convert={"epsilon": lambda value: value**0.5},
 )

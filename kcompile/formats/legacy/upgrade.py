@@ -335,8 +335,13 @@ def _is_layer(value: Any) -> bool:
 
 
 def _is_of_keras(entry: Config) -> bool:
-    """Whether the class may be one of Keras's, and not one of the user's of the same name."""
+    """Whether the class may be one of Keras's, and not one of the user's of the same name.
+
+    Keras writes null for the module of a user's class, and leaves that of its own out in HDF5.
+    """
     module = entry.get("module")
+    if "module" in entry and module is None and entry.get("registered_name") is not None:
+        return False
     of_keras = module is None or str(module).partition(".")[0] in ("keras", "tensorflow")
     return of_keras and entry.get("registered_name") in (None, entry["class_name"])
 

@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all test-real lint clean
+.PHONY: demo test test-all test-real bench-onnx fuzz mutants lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/test.stamp
@@ -20,6 +20,20 @@ test-all: $(VENV)/test.stamp
 test-real: $(VENV)/test.stamp
 	$(BIN)/python -m tests.real.fetch_models build/real-models
 	KCOMPILE_REAL_MODELS=$(CURDIR)/build/real-models $(BIN)/python -m pytest -q -m real tests/real
+
+# Frameworks are installed into build/bench-onnx, once: some 4 GB. ARGS='--quick --models unet'
+bench-onnx: $(VENV)/test.stamp
+	$(BIN)/python benchmarks/onnx/compare.py $(ARGS)
+
+# Random graphs for so many seconds; failures go to build/fuzz.
+BUDGET ?= 600
+SEED ?= 0
+fuzz: $(VENV)/test.stamp
+	$(BIN)/python -m tests.fuzzing --budget $(BUDGET) --seed $(SEED)
+
+# Wrong passes, which the tests have to notice.
+mutants: $(VENV)/test.stamp
+	$(BIN)/python -m tests.mutation
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

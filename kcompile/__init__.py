@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         models,
         ops,
         optimizers,
+        quantization,
         random,
         utils,
     )
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from kcompile.dtype_policies import DTypePolicy
     from kcompile.layers import Input, Layer
     from kcompile.models import Model, Sequential
+    from kcompile.quantization.quantizing import quantize
 
 __version__ = "0.1.0"
 
@@ -44,6 +46,7 @@ _MODULES = (
     "models",
     "ops",
     "optimizers",
+    "quantization",
     "random",
     "regularizers",
     "saving",
@@ -55,6 +58,7 @@ _NAMES = {
     "Executable": "kcompile.compiler",
     "as_function": "kcompile.compiler",
     "compile": "kcompile.compiler",
+    "quantize": "kcompile.quantization.quantizing",
     "Input": "kcompile.layers",
     "DTypePolicy": "kcompile.dtype_policies",
     "FloatDTypePolicy": "kcompile.dtype_policies",
@@ -92,6 +96,8 @@ __all__ = [
     "models",
     "ops",
     "optimizers",
+    "quantization",
+    "quantize",
     "random",
     "utils",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from kcompile.models import Model
     from kcompile.passes.interface import Interface
     from kcompile.passes.pipelines import Insertion, LogEntry
+    from kcompile.runtimes.onnxruntime.translation import PassCheck
 
 TARGETS = ("onnx", "xla", "reference")
 #: Models with more are let go at once, and not when Python comes to it.
@@ -105,6 +107,7 @@ def compile(
     rename: Mapping[str, str] | None = None,
     passes: Sequence[Insertion] = (),
     verify: bool = True,
+    check_passes: bool = False,
 ) -> Executable:
     """Compile a model for inference.
 
@@ -122,11 +125,13 @@ def compile(
         rename: new names of inputs and outputs, by the old ones.
         passes: the user's passes and where they go.
         verify: whether the ONNX file is run and held against the reference before it is kept.
+        check_passes: whether the graph before and after each pass, the user's included, is run on
+            drawn inputs; slow, for finding the pass that is wrong.
 
     Raises:
         SpecError: the target is unknown, weights are missing, or an input or output is.
         ExportError: the target cannot hold the model.
-        PassError: a pass failed.
+        PassError: a pass failed, or changed what the graph computes.
         VerifyError: the file computes something else than the model.
     """
     from kcompile.passes.interface import Interface
@@ -134,11 +139,13 @@ def compile(
     interface = Interface(sizes or {}, shapes or {}, inputs_as_nchw, rename or {})
     kind, release = split_target(target)
     if kind == "onnx":
-        executable = _compile_onnx(model, weights, interface, passes, verify, opset, release)
+        executable = _compile_onnx(
+            model, weights, interface, passes, verify, opset, release, check_passes
+        )
     elif opset is not None:
         raise SpecError(f"the target '{target}' has no opset")
     else:
-        executable = _compile_graph(kind, *_traced(model, weights, interface), passes)
+        executable = _compile_graph(kind, *_traced(model, weights, interface), passes, check_passes)
     if not isinstance(model, Graph) and isinstance(model.input_structure, dict):
         names = [interface.names.get(name, name) for name in model.input_names]
         executable.input_names = dict(zip(sorted(model.input_structure), names, strict=True))
@@ -225,12 +232,17 @@ def _report(target: str, graph: Graph, parameters: int, log: Any) -> dict[str, A
 
 
 def _compile_graph(
-    target: str, graph: Graph, arrays: dict[str, Any], passes: Sequence[Insertion]
+    target: str,
+    graph: Graph,
+    arrays: dict[str, Any],
+    passes: Sequence[Insertion],
+    check_passes: bool,
 ) -> Executable:
     """For a runtime that runs our graphs as they are."""
     from kcompile.passes.pipelines import INFERENCE, run_pipeline
 
-    result = run_pipeline(graph, INFERENCE, extra=passes)
+    check = _pass_check(graph, arrays) if check_passes else None
+    result = run_pipeline(graph, INFERENCE, extra=passes, check=check)
     names = {entry.name for entry in result.graph.inputs}
     kept = {name: array for name, array in arrays.items() if name in names}
     if target == "xla":
@@ -245,6 +257,12 @@ def _compile_graph(
     return Executable(target, result.graph, run, report, result.log)
 
 
+def _pass_check(graph: Graph, arrays: Mapping[str, Any]) -> PassCheck:
+    from kcompile.runtimes.onnxruntime.translation import PassCheck
+
+    return PassCheck(graph, dict(arrays))
+
+
 def _compile_onnx(
     model: Model | Graph,
     weights: Mapping[str, Any] | None,
@@ -253,13 +271,16 @@ def _compile_onnx(
     verify: bool,
     opset: int | None,
     release: str | None,
+    check_passes: bool,
 ) -> Executable:
     """For onnxruntime: the file, and what it was held against."""
     from kcompile.runtimes.onnxruntime.production import finish_file, optimize, write_file
 
-    traced, arrays = _traced(model, weights, interface)
+    again = functools.partial(_traced, model, weights, interface)
+    traced, arrays = again()
     parameters = _num_elements(arrays)
-    graph, origin = optimize(traced, arrays, passes, verify)
+    check = _pass_check(traced, arrays) if check_passes else None
+    graph, origin = optimize(traced, arrays, passes, verify, again, check)
     report = _report("onnx", graph, parameters, origin.log)
     file = io.BytesIO()
     report |= write_file(graph, origin, opset, release, file)
@@ -278,6 +299,7 @@ def compile_to_file(
     opset: int | None = None,
     release: str | None = None,
     verify: bool = True,
+    check_passes: bool = False,
     progress: Callable[[str], None] = lambda stage: None,
 ) -> tuple[dict[str, Any], tuple[LogEntry, ...]]:
     """Compile a model to an ONNX file with little memory: the report, and what each pass did.
@@ -289,7 +311,7 @@ def compile_to_file(
         load: gives the model; nothing else may hold it.
         path: of the file; nothing is written if compiling or verifying fails.
         interface: gives what differs at the file's ends from what the model says.
-        opset, verify: as of `compile`.
+        opset, verify, check_passes: as of `compile`.
         release: `onnxruntime==1.20`, if it has to take the file.
         progress: is told what begins.
 
@@ -311,7 +333,8 @@ def compile_to_file(
         if parameters > MANY_PARAMETERS:
             gc.collect()  # layers and their calls refer to each other
         progress("optimizing")
-        graph, origin = optimize(source, arrays, (), verify)
+        check = _pass_check(source, arrays) if check_passes else None
+        graph, origin = optimize(source, arrays, (), verify, traced, check)
         report = _report("onnx", graph, parameters, origin.log)
         report["flops"] = sum(map(node_flops, graph.nodes))
         progress("exporting")

@@ -84,7 +84,34 @@ def add_to_conv(match: Match) -> Value | None:
     return match.emit(op, match.value("x"), match.value("w"), bias, source=node.source)
 
 
-RULES = (add_to_product, add_to_conv)
+@rule(
+    P(
+        Add,
+        P(Reshape, P((Matmul, Linear), ANY("x"), ANY("w"), name="product"), name="reshape"),
+        ANY("addend"),
+        commutative=True,
+    )
+)
+def add_to_split_product(match: Match) -> Value | None:
+    """`reshape(x w) + b = reshape(x w + b)`, where the reshape splits the last axis, as b is."""
+    product, shape = match.node("product").output, match.root.output.type.shape
+    if match.node("reshape").output.type.shape != shape or len(match.node("product").inputs) > 2:
+        return None
+    leading, addend = product.type.rank - 1, match.value("addend")
+    padded = (1,) * (len(shape) - addend.type.rank) + addend.type.shape
+    split = shape[leading:]
+    if (
+        not match.new.is_fixed(addend)
+        or shape[:leading] != product.type.shape[:-1]
+        or padded != (1,) * leading + split
+    ):
+        return None
+    row = match.emit(Reshape(product.type.shape[-1:]), addend)
+    total = match.emit(Add(), product, row, source=match.node("product").source)
+    return match.emit(Reshape(shape), total)
+
+
+RULES = (add_to_split_product, add_to_product, add_to_conv)
 
 
 def fuse_bias(graph: Graph) -> Graph:

@@ -17,16 +17,22 @@ from kcompile.passes.eliminate_common_subexpressions import eliminate_common_sub
 from kcompile.passes.eliminate_identities import eliminate_identities
 from kcompile.passes.fold_batch_norm import fold_batch_norm
 from kcompile.passes.fold_constants import fold_constants
+from kcompile.passes.fold_pad import fold_pad
 from kcompile.passes.fuse_activations import fuse_activations
 from kcompile.passes.fuse_bias import fuse_bias
 from kcompile.passes.fuse_softmax_crossentropy import fuse_softmax_crossentropy
 from kcompile.passes.journal import Refusal, recording
 from kcompile.passes.lay_out_channels_first import lay_out_channels_first
+from kcompile.passes.lay_out_time_first import lay_out_time_first
+from kcompile.passes.merge_heads import merge_heads
 from kcompile.passes.merge_reshapes import merge_reshapes
+from kcompile.passes.merge_scales import merge_scales
 from kcompile.passes.merge_transposes import merge_transposes
+from kcompile.passes.pack_directions import pack_directions
+from kcompile.passes.permute_products import permute_products
 from kcompile.passes.push_transposes import push_transposes
 from kcompile.passes.specialize import specialize
-from kcompile.passes.to_inference import to_inference
+from kcompile.passes.to_inference import is_for_inference, to_inference
 
 
 @dataclass(frozen=True)
@@ -38,11 +44,13 @@ class Step:
         reason: why it is there.
         argument: name of the second argument of the pass, to be found among the `arguments` of
             `run_pipeline`; the step is left out where they do not have it.
+        keeps_numbers: whether the graph that is given to the pass computes the same after it.
     """
 
     run: Callable[..., Graph]
     reason: str
     argument: str | None = None
+    keeps_numbers: Callable[[Graph], bool] = lambda graph: True
 
     @property
     def name(self) -> str:
@@ -52,32 +60,44 @@ class Step:
 
 
 Pipeline = tuple[Step, ...]
+#: Raises where the graph after a pass does not compute what the graph before it does.
+Check = Callable[[Graph, Graph], None]
+
+TO_INFERENCE = Step(
+    to_inference, "frozen statistics, no dropout, no updates", keeps_numbers=is_for_inference
+)
 
 #: The training step: XLA simplifies by itself, except where gradients and overflow are concerned.
 TRAINING: Pipeline = (Step(fuse_softmax_crossentropy, "the loss of logits does not overflow"),)
 
 #: `predict` by XLA, which folds and fuses by itself. Weights stay arguments: they change.
 INFERENCE: Pipeline = (
-    Step(to_inference, "frozen statistics, no dropout, no updates"),
+    TO_INFERENCE,
     Step(eliminate_common_subexpressions, "a shared layer on one input is computed once"),
 )
 
 #: A file for onnxruntime.
 ONNX: Pipeline = (
-    Step(to_inference, "frozen statistics, no dropout, no updates"),
+    TO_INFERENCE,
     Step(specialize, "before anything that looks at sizes", argument="sizes"),
     Step(bind_weights, "after to_inference, which finds statistics by their updates", "weights"),
     Step(fold_constants, "so that the rules below see numbers"),
     Step(eliminate_identities, "so that nothing stands between the neighbours that fuse"),
+    Step(merge_scales, "onnxruntime breaks some chains of them; one is less to do"),
     Step(merge_reshapes, "as above"),
     Step(merge_transposes, "as above"),
     Step(fuse_activations, "max(x, 0) is one op, and layout needs to look at fewer"),
     Step(fuse_bias, "before batch normalization, which folds into the bias as well"),
     Step(fold_batch_norm, "before layout: what is folded needs no layout"),
+    Step(fold_pad, "zeros around are padding of what follows, and need no layout"),
+    Step(merge_heads, "after fuse_bias, which leaves the split of heads last"),
     Step(fold_constants, "the arithmetic on weights that folding made: layout has less to look at"),
+    Step(pack_directions, "before layout: onnx runs both directions as one node"),
+    Step(lay_out_time_first, "onnxruntime has recurrent layers of sequences [T, N, C] alone"),
     Step(lay_out_channels_first, "onnx has no channels_last convolutions"),
     Step(push_transposes, "leaves one transpose at each edge"),
     Step(decompose_batch_norm, "onnx normalizes axis 1; where that would cost a transpose"),
+    Step(permute_products, "the transpose before a flatten goes into the weights behind it"),
     Step(fold_constants, "the weights that layout transposed"),
     Step(merge_transposes, "transposes of single elements become reshapes"),
     Step(merge_reshapes, "which merge with the ones beside them"),
@@ -137,6 +157,7 @@ def run_pipeline(
     arguments: Mapping[str, Any] | None = None,
     extra: Sequence[Insertion] = (),
     stop_after: str | None = None,
+    check: Check | None = None,
 ) -> PipelineResult:
     """`graph` after the passes of `pipeline`.
 
@@ -147,9 +168,10 @@ def run_pipeline(
             the last of them has run.
         extra: passes of the user's.
         stop_after: name of the last step to run.
+        check: is given the graph before and after each pass, the user's included.
 
     Raises:
-        PassError: a pass failed.
+        PassError: a pass failed, or the check of what it did.
         SpecError: there is no step of a name that was given.
     """
     arguments = dict(arguments or {})
@@ -165,7 +187,7 @@ def run_pipeline(
             given = (arguments.pop(step.argument) if is_last else arguments[step.argument],)
         before, start = graph, time.perf_counter()
         with recording() as journal:
-            graph = _run(name, step, graph, given, tuple(entry.name for entry in log))
+            graph = _run(name, step, graph, given, tuple(entry.name for entry in log), check)
         log.append(
             LogEntry(
                 name,
@@ -214,11 +236,18 @@ def _insert(named: _Named, extra: Sequence[Insertion]) -> _Named:
 
 
 def _run(
-    name: str, step: Step, graph: Graph, given: tuple[Any, ...], passes_before: tuple[str, ...]
+    name: str,
+    step: Step,
+    graph: Graph,
+    given: tuple[Any, ...],
+    passes_before: tuple[str, ...],
+    check: Check | None,
 ) -> Graph:
     try:
         result = step.run(graph, *given)
         _check_interface(graph, result)
+        if check is not None and step.keeps_numbers(graph):
+            check(graph, result)
     except Exception as error:  # whatever a pass raises, it is told with its name and its graph
         raise PassError(
             str(error) or type(error).__name__,

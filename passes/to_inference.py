@@ -15,6 +15,7 @@ from kcompile.ir.ops import (
     RandomUniform,
     StopGradient,
 )
+from kcompile.ir.ops.control import all_nodes
 from kcompile.passes.journal import record_change
 from kcompile.passes.prune_sub_graphs import rewrite_sub_graphs
 from kcompile.passes.rebuild import Operands, Rebuild, rebuild
@@ -74,6 +75,14 @@ def to_inference(graph: Graph) -> Graph:
         return rewrite_sub_graphs(node, operands, new, to_inference)
 
     return rebuild(graph, transform, keep_updates=False)
+
+
+def is_for_inference(graph: Graph) -> bool:
+    """Whether `graph` already computes what it does after `to_inference`."""
+    training = (BatchNormTraining, Dropout, RandomUniform)
+    return not any(
+        isinstance(node.op, training) and not node.op.forced for node in all_nodes(graph)
+    )
 
 
 def _inline(body: Graph, node: Node, operands: Operands, new: Rebuild) -> tuple[Value, ...]:

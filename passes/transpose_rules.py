@@ -210,6 +210,13 @@ def _moved_attributes(node: Node, operands: Operands, new: Rebuild) -> tuple[Val
     return (transpose(result, permutation, new, node.source),)
 
 
+def _quantization(node: Node, operands: Operands, new: Rebuild) -> tuple[Value, ...] | None:
+    """One scale for all elements; scales along an axis stay where they are."""
+    op = node.op
+    assert isinstance(op, ops.Quantize | ops.Dequantize | ops.FakeQuantize)
+    return _elementwise(node, operands, new) if op.axis is None else None
+
+
 REDUCTIONS = (ops.ReduceSum, ops.ReduceMean, ops.ReduceMax, ops.ReduceMin, ops.ReduceProd)
 UNARY = (
     *(ops.Absolute, ops.Cast, ops.Ceil, ops.Clip, ops.Cos, ops.Erf, ops.Exp, ops.Expm1, ops.Floor),
@@ -233,6 +240,7 @@ RULES: dict[type[Op], TransposeRule] = {
     **dict.fromkeys((ops.Softmax, ops.LogSoftmax, ops.BatchNorm), _along_axis),
     **dict.fromkeys((*REDUCTIONS, ops.Argmax, ops.Argmin), _reduction),
     **dict.fromkeys((ops.Pad, ops.Slice, ops.BroadcastTo), _moved_attributes),
+    **dict.fromkeys((ops.Quantize, ops.Dequantize, ops.FakeQuantize), _quantization),
     ops.Concatenate: _concatenate,
     ops.GroupNorm: _group_norm,
 }

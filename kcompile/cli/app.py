@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from kcompile import __version__
-from kcompile.cli.options import Ends, Reading, interface_options, reading_options, source_of
+from kcompile.cli.options import (
+    Ends,
+    Reading,
+    interface_options,
+    quantization_options,
+    reading_options,
+    source_of,
+)
 from kcompile.cli.parsing import FILE, NEW_FILE, InputShape, Pair
 from kcompile.cli.running import common_options
 
@@ -55,6 +63,11 @@ def main() -> None:
     default=True,
     help="Whether to run the file and hold it against the reference before it is kept.",
 )
+@click.option(
+    "--check-passes",
+    is_flag=True,
+    help="Run the graph before and after each pass, and stop at one that changes the numbers.",
+)
 @click.option("--explain", is_flag=True, help="Show what each pass did and declined to do.")
 @common_options
 def compile_command(
@@ -65,6 +78,7 @@ def compile_command(
     target: str,
     ends: Ends,
     verify: bool,
+    check_passes: bool,
     explain: bool,
     as_json: bool,
 ) -> None:
@@ -72,7 +86,7 @@ def compile_command(
     from kcompile.cli.compiling import compile_file
 
     source = source_of(file, reading, ends)
-    compile_file(source, output, ends, opset, target, verify, explain, as_json)
+    compile_file(source, output, ends, opset, target, verify, check_passes, explain, as_json)
 
 
 @main.command("inspect", epilog=EXIT_CODES)
@@ -144,6 +158,34 @@ def verify_command(
     from kcompile.cli.verifying import verify_files
 
     verify_files(source_of(file, reading, ends), model, ends, data, as_json)
+
+
+@main.command("quantize", epilog=EXIT_CODES)
+@_file
+@reading_options
+@click.option("-o", "--output", type=NEW_FILE, required=True, help="The ONNX file to write.")
+@click.option(
+    "--data",
+    type=FILE,
+    metavar="FILE.npz",
+    help="Inputs by name, some hundred rows like those to come; static quantization needs them.",
+)
+@quantization_options
+@interface_options
+@common_options
+def quantize_command(
+    file: Path,
+    reading: Reading,
+    output: Path,
+    data: Path | None,
+    quantization: dict[str, Any],
+    ends: Ends,
+    as_json: bool,
+) -> None:
+    """Compile a model to an ONNX file that computes with small integers."""
+    from kcompile.cli.quantizing import quantize_file
+
+    quantize_file(source_of(file, reading, ends), output, ends, data, quantization, as_json)
 
 
 @main.command("convert", epilog=EXIT_CODES)

@@ -24,6 +24,7 @@ def compile_file(
     opset: int | None,
     target: str,
     verify: bool,
+    check_passes: bool,
     explain: bool,
     as_json: bool,
 ) -> None:
@@ -51,6 +52,7 @@ def compile_file(
             opset=opset,
             release=release,
             verify=verify,
+            check_passes=check_passes,
             progress=stage,
         )
     seconds = time.perf_counter() - start

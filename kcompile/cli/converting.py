@@ -28,7 +28,7 @@ def convert_file(source: Source, output: Path, as_json: bool) -> None:
         )
     with progress() as stage:
         stage("reading")
-        loaded = load(source)
+        loaded = load(source, with_training=output.suffix != ".json")
         stage("writing")
         _write(loaded.model, output)
     if as_json:

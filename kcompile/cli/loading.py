@@ -11,6 +11,8 @@ import click
 from kcompile.cli.running import say
 from kcompile.formats.loading import read_spec
 from kcompile.formats.reading import read_model
+from kcompile.formats.spec import Spec
+from kcompile.formats.training_config import compile_model
 from kcompile.formats.weights import load_weights
 from kcompile.ir.errors import FormatError
 from kcompile.models import Model, Sequential
@@ -59,10 +61,11 @@ class Loaded:
     weights: Path | None
 
 
-def load(source: Source) -> Loaded:
+def load(source: Source, with_training: bool = False) -> Loaded:
     """The model in a file, with the weights of that file or of one beside it.
 
-    A model without weights gets initial ones from the seed, and a warning says so.
+    A model without weights gets initial ones from the seed, and a warning says so. Another one says
+    so where how the model is trained is asked for, and not understood: it is left out then.
 
     Raises:
         FormatError: a file cannot be read, or does not hold what it should.
@@ -72,13 +75,20 @@ def load(source: Source) -> Loaded:
     spec = read_spec(source.file, source.activations)
     model = read_model(spec.config, spec.place)
     _build(model, source)
+    loaded = _filled(model, spec, source)
+    if with_training:
+        _compile(model, spec)
+    return loaded
+
+
+def _filled(model: Model, spec: Spec, source: Source) -> Loaded:
     weights = source.weights
     if weights is None and spec.fill is not None:
         spec.fill(model)
         return Loaded(model, spec.made_by, source.file)
     weights = weights or _weights_beside(source.file)
     if weights is not None:
-        load_weights(model, weights)
+        load_weights(model, weights, spec=spec)
         return Loaded(model, spec.made_by, weights)
     beside = source.file.with_suffix(SUFFIXES[0]).name
     say(
@@ -86,6 +96,20 @@ def load(source: Source) -> Loaded:
         label="warning:",
     )
     return Loaded(model, spec.made_by, None)
+
+
+def _compile(model: Model, spec: Spec) -> None:
+    """Give a model how it is trained, and the optimizer's state, if the file tells."""
+    if spec.training is None:
+        return
+    place = spec.place / "compile_config"
+    try:
+        compile_model(model, spec.training, place)
+    except FormatError as error:
+        say(f"how the model is trained is left out: {error.message}", label="warning:")
+        return
+    if spec.fill_optimizer is not None:
+        spec.fill_optimizer(model)
 
 
 def _build(model: Model, source: Source) -> None:

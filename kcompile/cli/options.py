@@ -147,3 +147,64 @@ def interface_options(function: F) -> F:
         return function(ends=Ends(batch, shapes, channels_first, names), **options)
 
     return run  # type: ignore[return-value]
+
+
+def quantization_options(function: F) -> F:
+    """Add what `kcompile.quantize` takes; the command gets it as the dict `quantization`."""
+    names = (
+        *("mode", "weight_bits", "calibration", "exclude", "max_loss", "evaluation"),
+        *("equalize", "reduce_range", "sensitivity", "verify"),
+    )
+
+    @click.option(
+        "--mode",
+        type=click.Choice(["static", "dynamic", "weights", "float16", "bfloat16"]),
+        default="static",
+        show_default=True,
+        help="What is quantized: static (activations and weights; convolutions too), dynamic"
+        " (ranges found at run time; transformers), or the weights in the file alone.",
+    )
+    @click.option(
+        "--weight-bits",
+        type=click.Choice(["8", "4"]),
+        default="8",
+        callback=lambda context, parameter, value: int(value),
+        help="4 is for matrices, with --mode weights.",
+    )
+    @click.option(
+        "--calibration",
+        type=click.Choice(["minmax", "percentile", "entropy", "mse"]),
+        default="minmax",
+        show_default=True,
+        help="How ranges are found from the data.",
+    )
+    @click.option("--exclude", multiple=True, metavar="LAYER", help="A layer that keeps floats.")
+    @click.option(
+        "--max-loss",
+        type=click.FloatRange(min=0),
+        help="Let layers keep floats until no more is lost: of the accuracy with --evaluation,"
+        " otherwise as the relative error of the outputs.",
+    )
+    @click.option(
+        "--evaluation",
+        type=FILE,
+        metavar="FILE.npz",
+        help="Inputs by name, and their classes as 'labels', that were not trained on.",
+    )
+    @click.option("--equalize", is_flag=True, help="Even out the weights of neighbours first.")
+    @click.option(
+        "--reduce-range/--no-reduce-range",
+        default=None,
+        help="Weights of 7 bits, for processors without VNNI; by default if this one has none.",
+    )
+    @click.option("--sensitivity", is_flag=True, help="Quantize each layer alone and measure it.")
+    @click.option(
+        "--verify/--no-verify",
+        default=True,
+        help="Whether files are run and held against their graphs before one is kept.",
+    )
+    @functools.wraps(function)
+    def run(**options: Any) -> Any:
+        return function(quantization={name: options.pop(name) for name in names}, **options)
+
+    return run  # type: ignore[return-value]

@@ -17,7 +17,7 @@ from kcompile.ir.errors import DataError
 
 def verify_files(source: Source, onnx: Path, ends: Ends, data: Path | None, as_json: bool) -> None:
     """Hold an ONNX file against the model in another one."""
-    arrays = None if data is None else _read_arrays(data)
+    arrays = None if data is None else read_arrays(data)
     with progress() as stage:
         stage("reading")
         model = load(source).model
@@ -30,7 +30,12 @@ def verify_files(source: Source, onnx: Path, ends: Ends, data: Path | None, as_j
         say(f"{key}: {value}")
 
 
-def _read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """The arrays in a `.npz` file, by name.
+
+    Raises:
+        DataError: it is none, or holds something else than numbers.
+    """
     if not zipfile.is_zipfile(path):
         raise DataError("it is no .npz file", where=str(path), hint="Make it by numpy.savez")
     try:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     import h5py
 
 MAX_NAMES = 1_000_000
-#: The most bytes that the strings of one attribute may take.
-MAX_BYTES = 2**31
+#: The most bytes of a list of names: real ones have some kilobytes.
+MAX_BYTES = 2**26
+#: The same where names are of variable length. What is known then is the longest text of the file,
+#: mostly the config, and that no name is longer: 1000 names beside a config of 2 MB are such.
+MAX_VARIABLE_BYTES = 2**31
 
 
 def has_attribute(contents: Contents, path: str, name: str) -> bool:
@@ -48,7 +51,8 @@ def read_text(contents: Contents, path: str, name: str) -> str | None:
         attribute = attributes.get_id(name)
         if math.prod(attribute.shape or (1,)) != 1 or _is_empty(attribute):
             raise FormatError("needs one text", where=where)
-        _check_strings(contents, attribute, 4 * MAX_CHARACTERS, where)
+        longest = 4 * MAX_CHARACTERS
+        _check_strings(contents, attribute, longest, longest, where)
         value = attributes[name]
     return _decoded(value if isinstance(value, (str, bytes)) else np.ravel(value)[0], where)
 
@@ -82,7 +86,7 @@ def _read_names(contents: Contents, path: str, name: str) -> list[str]:
             raise FormatError("needs a list of texts", where=where)
         if attribute.shape[0] > MAX_NAMES:
             raise FormatError(f"it has {attribute.shape[0]} names", where=where)
-        _check_strings(contents, attribute, MAX_BYTES, where)
+        _check_strings(contents, attribute, MAX_BYTES, MAX_VARIABLE_BYTES, where)
         values = attributes[name]
     return [_decoded(value, where) for value in values]
 
@@ -92,7 +96,11 @@ def _is_empty(attribute: h5py.h5a.AttrID) -> bool:
 
 
 def _check_strings(
-    contents: Contents, attribute: h5py.h5a.AttrID, max_bytes: int, where: str
+    contents: Contents,
+    attribute: h5py.h5a.AttrID,
+    max_bytes: int,
+    max_variable_bytes: int,
+    where: str,
 ) -> None:
     import h5py
 
@@ -101,8 +109,9 @@ def _check_strings(
         raise FormatError(f"needs text, got {attribute.dtype}", where=where)
     num_strings = math.prod(attribute.shape)
     # Several strings of variable length may be one in the file, and take memory each.
-    each = contents.largest_string if type.is_variable_str() else type.get_size()
-    if num_strings * each > max_bytes:
+    is_variable = type.is_variable_str()
+    each = contents.largest_string if is_variable else type.get_size()
+    if num_strings * each > (max_variable_bytes if is_variable else max_bytes):
         raise FormatError(f"its text may take {num_strings * each} bytes", where=where)
 
 

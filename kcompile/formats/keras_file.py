@@ -237,7 +237,7 @@ def write(model: Model, path: Path, include_optimizer: bool = True) -> None:
     now = datetime.datetime.now().strftime("%Y-%m-%d@%H:%M:%S")
     metadata = json.dumps({"keras_version": KERAS_VERSION, "date_saved": now})
     with replacing(path) as part:
-        weights = part.with_name(WEIGHTS)
+        weights = part.with_name("weights.part")
         with h5py.File(weights, "w") as file:
             write_groups(file, groups)
             if training:

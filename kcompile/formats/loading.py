@@ -171,4 +171,12 @@ def read_architecture(
         require_modules(entry, place)
     era = parse_era(version, backend, place)
     training = entry.pop("compile_config", None) or None
-    return Spec(upgrade(entry, era, place, activations).config, place, str(era), training=training)
+    upgraded = upgrade(entry, era, place, activations)
+    return Spec(
+        config=upgraded.config,
+        place=place,
+        made_by=str(era),
+        training=training,
+        origins=upgraded.origins,
+        renamed=upgraded.renamed,
+    )

@@ -15,7 +15,7 @@ from kcompile.formats.arguments import (
     require_type,
     unknown_objects,
 )
-from kcompile.formats.budget import check_results, check_weight_bytes
+from kcompile.formats.budget import check_weight_bytes
 from kcompile.formats.calls import connect, decode
 from kcompile.formats.function_table import BY_CLASS, KerasFunction
 from kcompile.formats.place import (
@@ -30,6 +30,7 @@ from kcompile.formats.place import (
 from kcompile.layers import LAYERS, Layer
 from kcompile.models import Functional, Model, Sequential
 from kcompile.ops.dispatch import FUNCTIONS, FunctionOperation
+from kcompile.ops.limits import limited
 from kcompile.ops.registry import CustomObjectScope, get_registered_object
 
 Config = dict[str, Any]
@@ -85,13 +86,12 @@ def read_model(config: Any, place: Place, custom_objects: Mapping[str, Any] | No
         SpecError: a layer does not take its arguments or inputs.
     """
     entry = require_dict(config, place)
-    with CustomObjectScope(custom_objects):
+    with CustomObjectScope(custom_objects), limited():
         _check_classes(entry, place)
         if not _is_model(_find(entry)):
             raise place.error(f"{shorten(entry['class_name'])} is a layer, not a model")
         model = _read(entry, place)
     check_weight_bytes(model, place)
-    check_results(model, place)
     return model
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kcompile.formats.place import Place
@@ -24,6 +24,8 @@ class Spec:
             none; None if the file has no weights.
         training: the `compile_config` in the form of Keras 3; None if there is none.
         fill_optimizer: gives the optimizer of a compiled model its state; None if there is none.
+        origins, renamed: of layers that had another class or name in the file, as `upgrade` gives
+            them; for weights that come from another file.
     """
 
     config: dict[str, Any]
@@ -32,3 +34,5 @@ class Spec:
     fill: Callable[[Model], None] | None = None
     training: dict[str, Any] | None = None
     fill_optimizer: Callable[[Model], None] | None = None
+    origins: Mapping[tuple[str, ...], str] = field(default_factory=dict)
+    renamed: Mapping[tuple[str, ...], str] = field(default_factory=dict)

@@ -12,6 +12,7 @@ from kcompile.formats.place import Place, locating, require_dict, require_known_
 from kcompile.ir.errors import KCompileError, SpecError
 from kcompile.layers.config import function_config
 from kcompile.ops.door import service
+from kcompile.ops.limits import limited
 from kcompile.ops.registry import CustomObjectScope, get_registered_object
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def compile_model(
     from kcompile import losses, metrics  # reading a model alone needs neither
 
     require_known_keys(require_dict(config, place), (*_KEYS, *_INERT, "steps_per_execution"), place)
-    with CustomObjectScope(custom_objects):
+    with CustomObjectScope(custom_objects), limited():
         arguments = {
             "loss": _read(config.get("loss"), losses.deserialize, place / "loss"),
             "metrics": _read(config.get("metrics"), metrics.deserialize, place / "metrics"),

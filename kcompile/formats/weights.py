@@ -31,6 +31,8 @@ from kcompile.utils.atomic import replacing
 if TYPE_CHECKING:
     import h5py
 
+    from kcompile.formats.spec import Spec
+
 SUFFIX = ".weights.h5"
 #: What a training run leaves in the file, and a model does not need.
 _NOT_OF_THE_MODEL = ("optimizer/",)
@@ -96,6 +98,8 @@ def load_weights(
     filepath: str | Path,
     skip_mismatch: bool = False,
     by_name: bool = False,
+    *,
+    spec: Spec | None = None,
 ) -> None:
     """Read the weights of a model from a file: all of them, or none if anything does not fit.
 
@@ -105,6 +109,7 @@ def load_weights(
             which.
         skip_mismatch: whether layers that do not fit keep their weights, with a warning.
         by_name: of a legacy file: whether only layers that have a name in it get weights.
+        spec: what the file of the model's architecture says, if there is one.
 
     Raises:
         SpecError: the model has no weights yet, or `by_name` is asked for of a `.weights.h5` file.
@@ -117,7 +122,14 @@ def load_weights(
     groups = list(layer_groups(model))
     with _opened(path) as contents:
         if h5_file.weights_group(contents) is not None:
-            h5_file.load_weights(model, contents, by_name=by_name, skip_mismatch=skip_mismatch)
+            h5_file.load_weights(
+                model,
+                contents,
+                by_name=by_name,
+                skip_mismatch=skip_mismatch,
+                origins=None if spec is None else spec.origins,
+                renamed=None if spec is None else spec.renamed,
+            )
             return
         if by_name:
             raise SpecError(

@@ -8,6 +8,7 @@ import numpy as np
 
 from kcompile import dtype_policies
 from kcompile.formats.functions import keras_function, split_arguments
+from kcompile.formats.keras2_forms import with_names_of_keras_3
 from kcompile.ir.errors import SpecError
 from kcompile.layers import LAYERS, JaxLayer, Lambda, Layer
 from kcompile.layers.core import InputLayer
@@ -126,8 +127,10 @@ def _layer(layer: Layer) -> Config:
         )
     if LAYERS.get(cls.__name__) is not cls:
         return _custom(layer)
-    name = _EXPORTED_NAMES.get(cls.__name__, cls.__name__)
-    return _envelope("keras.layers", name, layer.get_config())
+    name, config = with_names_of_keras_3(layer, layer.get_config())
+    if name == "Sequential":
+        return _envelope("keras", name, config)
+    return _envelope("keras.layers", _EXPORTED_NAMES.get(name, name), config)
 
 
 def _functional(model: Functional) -> Config:

@@ -110,5 +110,5 @@ def print_literal(literal: Literal) -> str:
 def _print_element(element: Any) -> str:
     if isinstance(element, str):
         return json.dumps(element)
-    text = str(element)
+    text = str(float(element) if element.dtype == DType.BFLOAT16.numpy else element)
     return text.lower() if text in ("True", "False") else text

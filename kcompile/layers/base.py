@@ -15,7 +15,7 @@ from kcompile.layers import calling, masks
 from kcompile.layers import config as configs
 from kcompile.layers.input_spec import check_inputs
 from kcompile.layers.stateless import StatelessCalls
-from kcompile.ops import scopes
+from kcompile.ops import limits, scopes
 from kcompile.ops.configs import argument_names
 from kcompile.ops.dispatch import has_keras_tensor, record_call
 from kcompile.ops.naming import automatic_name
@@ -134,6 +134,7 @@ class Layer(StatelessCalls):
     def _call_traced(self, *args: Any, **kwargs: Any) -> Any:
         trace = current_trace()
         assert trace is not None
+        limits.count_steps(limits.STEPS_OF_A_LAYER)
         args = tuple(calling.as_tensors(argument) for argument in args)
         with trace.builder.scope(self.name):
             try:

@@ -17,6 +17,7 @@ from kcompile.ir.ops import HashBucket, Lookup
 from kcompile.ir.types import DType
 from kcompile.layers.base import Layer
 from kcompile.layers.encoding import MODES, check_mode, encode, refuse_sparse
+from kcompile.ops.limits import check_numbers
 from kcompile.ops.trace import emit
 
 Token = str | int
@@ -106,6 +107,7 @@ class IndexLookup(Layer):
 
     @property
     def _special_tokens(self) -> list[Any]:
+        check_numbers(self.num_oov_indices)
         return [self.mask_token] * self._oov_start + [self.oov_token] * self.num_oov_indices
 
     @property

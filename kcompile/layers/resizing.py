@@ -10,12 +10,15 @@ import numpy as np
 import kcompile.ops as ops
 from kcompile.ir import ops as ir
 from kcompile.ir.errors import ShapeError, SpecError
-from kcompile.ir.ops.resizing import KERNELS, NEAREST
+from kcompile.ir.ops.resizing import ASYMMETRIC, BILINEAR, KERNELS, NEAREST
 from kcompile.ir.ops.windows import CHANNELS_LAST, spatial_axes
 from kcompile.layers.base import Layer
 from kcompile.layers.convolutional import check_format, check_rank, per_axis
 from kcompile.ops.image import crop, image_axes
 from kcompile.ops.trace import emit
+
+#: What Keras 2 up to 2.3 called `bilinear`: elements lie where they begin.
+KERAS_2_BILINEAR = "bilinear_keras2"
 
 
 class _UpSampling(Layer):
@@ -31,6 +34,9 @@ class _UpSampling(Layer):
     def _resize(self, inputs: Any, factors: tuple[int, ...]) -> Any:
         axes = spatial_axes(inputs.type.rank, self.data_format)
         size = tuple(inputs.type.shape[i] * n for i, n in zip(axes, factors, strict=True))
+        if self.interpolation == KERAS_2_BILINEAR:
+            old = ir.Resize(size, BILINEAR, data_format=self.data_format, coordinates=ASYMMETRIC)
+            return emit(old, ops.cast(inputs, self.compute_dtype))
         if self.interpolation != NEAREST:
             return ops.image.resize(inputs, size, self.interpolation, data_format=self.data_format)
         if max(factors) == 1:
@@ -68,9 +74,11 @@ class UpSampling2D(_UpSampling):
         self.size = per_axis(size, 2, "size", where)
         self.data_format = check_format(data_format, where)
         self.interpolation = interpolation.lower()
-        if self.interpolation != NEAREST and self.interpolation not in KERNELS:
-            known = ", ".join((NEAREST, *KERNELS))
-            raise SpecError(f"interpolation is one of {known}, not {interpolation!r}", where=where)
+        known = (NEAREST, *KERNELS, KERAS_2_BILINEAR)
+        if self.interpolation not in known:
+            raise SpecError(
+                f"interpolation is one of {', '.join(known)}, not {interpolation!r}", where=where
+            )
 
     def call(self, inputs: Any) -> Any:
         return self._resize(inputs, self.size)

@@ -12,6 +12,7 @@ from kcompile import initializers
 from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.layers.base import Layer
 from kcompile.layers.convolutional import check_format
+from kcompile.ops.limits import check_numbers
 from kcompile.ops.windows import check_window
 
 _EPSILON = 1e-7
@@ -218,6 +219,7 @@ class MelSpectrogram(Layer):
     def _mel_weights(self) -> Any:
         """Triangles `[bins, num_mel_bins]` of height 1, evenly spaced in mel; bin 0 has none."""
         num_bins = self.fft_length // 2 + 1
+        check_numbers(num_bins, self.num_mel_bins)
         mels = _mel(np.linspace(0, self.sampling_rate / 2, num_bins))[1:, None]
         edges = np.linspace(_mel(self.min_freq), _mel(self.max_freq), self.num_mel_bins + 2)
         lower, center, upper = edges[:-2], edges[1:-1], edges[2:]

@@ -12,6 +12,7 @@ from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.ir.op import normalize_axis
 from kcompile.layers.base import Layer
 from kcompile.layers.core import check_channels
+from kcompile.ops.limits import check_numbers
 
 _EPSILON = 1e-7
 
@@ -135,6 +136,7 @@ class Normalization(Layer):
         if self.mean is None:
             given = [self.adapt_mean.value, self.adapt_variance.value]
             return [ops.reshape(entry, self._broadcast_shape) for entry in given]
+        check_numbers(*self._kept_shape)
         constants = []
         for entry in (self.mean, self.variance):
             kept = np.broadcast_to(np.asarray(entry, np.float64), self._kept_shape)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import kcompile.ops as ops
+from kcompile.ops.limits import count_steps
 from kcompile.ops.structure import leaves, map_leaves, pack_like
 
 #: `output, states = step(x, states)`.
@@ -59,6 +60,7 @@ def _unrolled(
     step: Step, x: Any, states: Any, mask: Any, reverse: bool, zero_masked: bool
 ) -> tuple[Any, Any]:
     time = x.type.shape[0]
+    count_steps(time)
     outputs: list[Any] = [None] * time
     previous = None
     for t in reversed(range(time)) if reverse else range(time):

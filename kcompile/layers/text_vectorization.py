@@ -18,6 +18,7 @@ from kcompile.layers.base import Layer
 from kcompile.layers.encoding import check_mode
 from kcompile.layers.index_lookup import with_size, without_file
 from kcompile.layers.lookup import StringLookup, strings_as_array
+from kcompile.ops.limits import check_numbers
 from kcompile.ops.trace import emit
 
 PUNCTUATION = "!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~'"
@@ -187,6 +188,7 @@ class TextVectorization(Layer):
 
     @property
     def _tokens(self) -> Tokens:
+        check_numbers(self.ngrams if isinstance(self.ngrams, int) else 0)
         widths = tuple(range(1, self.ngrams + 1)) if isinstance(self.ngrams, int) else self.ngrams
         return Tokens(self.split or "whitespace", widths or ())
 

@@ -87,6 +87,8 @@ class Bidirectional(Layer):
     """A recurrent layer forwards and another one backwards over x `[N, T, ...]`.
 
     Args: as in Keras. Both layers are made anew from the config of `layer`.
+        zero_output_for_mask: False if masked steps of a sequence have the output of the step
+            before, as in Keras 2 of some versions; Keras 3 has no such choice.
     """
 
     supports_masking = True
@@ -97,6 +99,7 @@ class Bidirectional(Layer):
         merge_mode: str | None = "concat",
         *,
         backward_layer: Any = None,
+        zero_output_for_mask: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -112,8 +115,9 @@ class Bidirectional(Layer):
             backward_layer = _copy(layer, "backward_", go_backwards=True)
         self.backward_layer = backward_layer
         self._check(where)
+        self.zero_output_for_mask = zero_output_for_mask
         for direction in (self.forward_layer, self.backward_layer):
-            direction.zero_output_for_mask = direction.return_sequences
+            direction.zero_output_for_mask = zero_output_for_mask and direction.return_sequences
 
     @property
     def return_sequences(self) -> bool:
@@ -182,6 +186,13 @@ class Bidirectional(Layer):
     def layer(self) -> RNN:
         """What the config calls `layer`: the one that runs forwards."""
         return self.forward_layer
+
+    def get_config(self) -> dict[str, Any]:
+        """As `Layer.get_config`; what Keras 3 does not know only where it is another than there."""
+        config = super().get_config()
+        if self.zero_output_for_mask:
+            del config["zero_output_for_mask"]
+        return config
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:

@@ -14,6 +14,7 @@ from kcompile.ir.types import DType
 from kcompile.losses.base import computation_dtype
 from kcompile.losses.calling import one_graph
 from kcompile.ops import scopes
+from kcompile.ops.limits import check_numbers
 from kcompile.ops.naming import automatic_name
 from kcompile.ops.structure import leaves
 from kcompile.ops.trace import current_trace, unused_name
@@ -56,6 +57,7 @@ class Metric:
         """
         del aggregation
         sizes = tuple(int(size) for size in shape)
+        check_numbers(*sizes)
         element = DType.FLOAT32 if dtype is None else DType.of(dtype)
         initial = initializers.get(initializer)
         assert initial is not None

@@ -16,6 +16,7 @@ from kcompile.losses.base import to_same_rank
 from kcompile.losses.calling import one_graph
 from kcompile.metrics.base import Metric, updates
 from kcompile.ops.configs import argument_names
+from kcompile.ops.limits import check_numbers
 from kcompile.ops.trace import emit
 from kcompile.ops.variable import Variable
 
@@ -55,6 +56,7 @@ class Thresholds:
     @classmethod
     def even(cls, number: int) -> Thresholds:
         """So many from 0 to 1; a single one is 0.5."""
+        check_numbers(number)
         if number == 1:
             return cls((0.5,), False)
         return cls(tuple(i / (number - 1) for i in range(number)), True)

@@ -12,6 +12,7 @@ from kcompile.ir.types import DType
 from kcompile.losses.calling import one_graph
 from kcompile.metrics.base import Metric, updates
 from kcompile.ops.configs import argument_names
+from kcompile.ops.limits import check_numbers
 
 _EPSILON = 1e-7
 
@@ -47,6 +48,7 @@ class IoU(Metric):
         sparse_y_pred: bool = True,
         axis: int = -1,
     ) -> None:
+        check_numbers(len(target_class_ids))
         super().__init__(None, name)
         if max(target_class_ids) >= num_classes:
             raise SpecError(

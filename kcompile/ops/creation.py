@@ -27,6 +27,7 @@ from kcompile.ops.elementwise import (
     subtract,
     where,
 )
+from kcompile.ops.limits import check_numbers, count_steps
 from kcompile.ops.promotion import FLOATX, result_type, to_common_floats, to_tensor
 from kcompile.ops.rearrangement import moveaxis
 from kcompile.ops.shape import expand_dims, zeros
@@ -52,6 +53,7 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: str | None = N
         return numbers if dtype is None else cast(numbers, dtype)
     kind = DType.of(dtype) if dtype else result_type(start, stop, step)
     kind = {DType.INT64: DType.INT32, DType.FLOAT64: FLOATX}.get(kind, kind) if not dtype else kind
+    check_numbers(math.ceil((stop - start) / step) if step else 0)
     steps_in = kind.numpy if kind.is_integer else None  # NumPy and Keras cut the step itself then
     numbers = np.arange(start, stop, step, dtype=steps_in).astype(kind.numpy)
     return require_trace().convert(numbers, kind)
@@ -88,6 +90,7 @@ def full_like(x: Any, fill_value: Any, dtype: str | None = None) -> Any:
 @public
 def eye(N: int, M: int | None = None, k: int = 0, dtype: str | None = None) -> Any:
     """Ones on the k-th diagonal of a matrix `[N, M]`."""
+    check_numbers(N, N if M is None else M)
     return require_trace().convert(np.eye(N, M, k), DType.of(dtype or FLOATX))
 
 
@@ -100,6 +103,7 @@ def identity(n: int, dtype: str | None = None) -> Any:
 @public
 def tri(N: int, M: int | None = None, k: int = 0, dtype: str | None = None) -> Any:
     """Ones on and below the k-th diagonal of a matrix `[N, M]`."""
+    check_numbers(N, N if M is None else M)
     return require_trace().convert(np.tri(N, M, k), DType.of(dtype or FLOATX))
 
 
@@ -118,6 +122,7 @@ def linspace(
     kind = DType.of(dtype) if dtype else a.type.dtype
     gaps = num - 1 if endpoint else num
     step = multiply(subtract(b, a), 1 / gaps if gaps > 0 else math.nan)
+    check_numbers(num)
     places = np.arange(num) / max(gaps, 1)
     rank = max(a.type.rank, b.type.rank)
     column = places.astype(np.float32).reshape(num, *(1,) * rank)
@@ -190,6 +195,7 @@ def _window(x: Any, make: Any) -> Any:
     length = int(x)
     if length < 0:
         raise ShapeError(f"a window cannot have the length {length}")
+    check_numbers(length)
     return require_trace().convert(make(length), FLOATX)
 
 
@@ -229,6 +235,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     tensor = to_tensor(x)
     size = tensor.type.size
     count = N if N is not None else tensor.type.static_shape[0]
+    count_steps(count)
     column = emit(ir.Reshape((size, 1)), tensor)
     one = emit(ir.BroadcastTo((size, 1)), cast(1, tensor.dtype))
     columns = [one]

@@ -12,7 +12,7 @@ from kcompile.ops.naming import automatic_name
 from kcompile.ops.node import CallNode
 from kcompile.ops.structure import leaves, map_leaves
 from kcompile.ops.tensor import KerasTensor
-from kcompile.ops.trace import current_trace, infer_outputs, run_eagerly, unused_name
+from kcompile.ops.trace import current_trace, infer_outputs, run_eagerly
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -78,9 +78,9 @@ def record_call(operation: Any, args: Any, kwargs: Any, types: Any) -> Any:
     def tensor(type: Any) -> Any:
         if type is None:
             return None
-        made.append(
-            KerasTensor(type, node, len(made), unused_name(operation.name, {t.name for t in made}))
-        )
+        index = len(made)
+        name = f"{operation.name}_{index}" if index else operation.name
+        made.append(KerasTensor(type, node, index, name))
         return made[-1]
 
     node.outputs = map_leaves(tensor, types)

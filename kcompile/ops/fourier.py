@@ -15,6 +15,7 @@ from kcompile.ir.errors import ShapeError
 from kcompile.ir.types import DType
 from kcompile.ops.dispatch import public
 from kcompile.ops.elementwise import add, divide, greater, multiply, square, subtract, where
+from kcompile.ops.limits import check_numbers
 from kcompile.ops.linear import matmul
 from kcompile.ops.nn import conv
 from kcompile.ops.padding import pad
@@ -31,6 +32,7 @@ Pair = tuple[Any, Any]
 
 def _turns(rows: int, columns: int, length: int) -> tuple[Any, Any]:
     """`cos(2 pi r c / length)` and `sin(...)`, `[rows, columns]`, in 64 bits."""
+    check_numbers(rows, columns)
     # The product is taken modulo the length first, which keeps angles small and so exact.
     angles = np.outer(np.arange(rows), np.arange(columns)) % length * (2 * np.pi / length)
     return np.cos(angles), np.sin(angles)
@@ -138,6 +140,7 @@ def extract_sequences(x: Any, sequence_length: int, sequence_stride: int) -> Any
     last = tensor.type.rank - 1
     num_sequences = (tensor.type.shape[last] - sequence_length) // sequence_stride + 1
     starts = multiply(emit(ir.Iota(num_sequences)), np.int32(sequence_stride))
+    check_numbers(sequence_length)
     places = add(expand_dims(starts, 1), np.arange(sequence_length, dtype=np.int32))
     return emit(ir.Gather(last), tensor, places)
 
@@ -148,6 +151,7 @@ def _padded_window(window: Any, sequence_length: int, fft_length: int, dtype: DT
         raise ValueError(
             f"fft_length is at least sequence_length, got {fft_length} and {sequence_length}"
         )
+    check_numbers(fft_length)
     if window is None:
         return require_trace().convert(np.ones(fft_length), dtype)
     named = isinstance(window, str)
@@ -211,6 +215,7 @@ def istft(
     values = _padded_window(window, sequence_length, fft_length, frames.type.dtype)
     num_frames = _length(frames, -2)
     total = fft_length + sequence_stride * (num_frames - 1)
+    check_numbers(num_frames, fft_length)
     places = np.arange(num_frames)[:, None] * sequence_stride + np.arange(fft_length)
     places = places.reshape(-1).astype(np.int32)
     weight = segment_sum(tile(square(values), num_frames), places, total)

@@ -24,6 +24,7 @@ from kcompile.ops.elementwise import (
     multiply,
     where,
 )
+from kcompile.ops.limits import check_numbers
 from kcompile.ops.promotion import to_common_type, to_tensor
 from kcompile.ops.rearrangement import moveaxis, ravel
 from kcompile.ops.reduction import max as max_of
@@ -103,6 +104,7 @@ def diagonal(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     if isinstance(rows, int) and isinstance(columns, int):
         length = max(0, min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns))
         first = offset if offset >= 0 else -offset * columns
+        check_numbers(length)
         place = to_tensor((first + np.arange(length) * (columns + 1)).astype(np.int32))
     elif rows == columns and not offset:
         place = multiply(emit(ir.Iota(rows)), emit(ir.DimSize(columns + 1)))
@@ -129,6 +131,7 @@ def diag(x: Any, k: int = 0) -> Any:
     (size,) = tensor.type.static_shape
     total = size + abs(k)
     row, column = max(-k, 0), max(k, 0)
+    check_numbers(total, total)
     places = np.full((total, total), size, np.int32)
     places[np.arange(size) + row, np.arange(size) + column] = np.arange(size)
     extended = concatenate([tensor, cast(np.zeros(1, np.float32), tensor.dtype)], 0)

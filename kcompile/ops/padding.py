@@ -11,6 +11,7 @@ from kcompile.ir.errors import ShapeError
 from kcompile.ir.types import DType
 from kcompile.ops.dispatch import public
 from kcompile.ops.elementwise import cast
+from kcompile.ops.limits import check_numbers
 from kcompile.ops.promotion import to_tensor
 from kcompile.ops.rearrangement import flip, slice_axis
 from kcompile.ops.shape import concatenate
@@ -47,6 +48,7 @@ def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: Any = N
 def _pad_axis(x: TracedTensor, axis: int, before: int, after: int, mode: str) -> Any:
     size = x.type.shape[axis]
     if isinstance(size, int):
+        check_numbers(before + size + after)
         places = np.pad(np.arange(size, dtype=np.int32), (before, after), mode)  # type: ignore[call-overload]
         return emit(ir.Gather(axis), x, places)
     ends: dict[str, tuple[Any, Any]] = {

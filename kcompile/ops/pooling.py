@@ -12,6 +12,7 @@ from kcompile.ir.dims import divide_exactly
 from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.ir.ops.windows import CHANNELS_LAST, spatial_axes
 from kcompile.ops.dispatch import public
+from kcompile.ops.limits import check_numbers
 from kcompile.ops.nn import to_poolable
 from kcompile.ops.promotion import to_tensor
 from kcompile.ops.tensor import TracedTensor
@@ -73,6 +74,7 @@ def _windows(x: TracedTensor, axis: int, count: int) -> tuple[Any, Any]:
             f"adaptive pooling along axis {axis} of {x.type}, whose size is not a number, is not"
             " there yet"
         )
+    check_numbers(count)
     numbers = np.arange(count)
     starts = numbers * size // count
     return starts, -(-(numbers + 1) * size // count) - starts

@@ -14,6 +14,7 @@ from kcompile.ir.dims import Size
 from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.ir.op import normalize_axis
 from kcompile.ops.dispatch import public
+from kcompile.ops.limits import check_numbers, count_steps
 from kcompile.ops.promotion import to_common_type, to_tensor
 from kcompile.ops.shape import concatenate, expand_dims, reshape, transpose
 from kcompile.ops.tensor import TracedTensor
@@ -150,6 +151,7 @@ def repeat(x: Any, repeats: Any, axis: int | None = None) -> Any:
     size = shape[axis]
     if size != len(repeats):
         raise ShapeError(f"{len(repeats)} repeats for an axis of size {size}")
+    check_numbers(sum(repeats))
     places = np.repeat(np.arange(len(repeats), dtype=np.int32), repeats)
     return emit(ir.Gather(axis), tensor, places)
 
@@ -248,6 +250,7 @@ def split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     if not isinstance(indices_or_sections, (int, np.integer)):
         return _parts(tensor, axis, _places(indices_or_sections, size))
     count = int(indices_or_sections)
+    count_steps(count)
     length = dims.divide_exactly(size, count)
     if length is None or (isinstance(size, int) and size % count):
         raise ShapeError(f"an axis of size {size} does not divide into {count} equal parts")
@@ -266,6 +269,7 @@ def array_split(x: Any, indices_or_sections: Any, axis: int = 0) -> Any:
             hint="ops.split takes places",
         )
     count = int(indices_or_sections)
+    count_steps(count)
     # The first k parts hold ceil of their share: the sum over i < k of ceil((size - i) / count).
     edges: list[Size] = []
     total: Size = 0
@@ -304,6 +308,7 @@ def unstack(x: Any, num: int | None = None, axis: int = 0) -> Any:
         raise ShapeError(f"cannot unstack an axis of the open size {size}")
     if num is not None and num != size:
         raise ShapeError(f"num is {num}, and axis {axis} has size {size}")
+    count_steps(size)
     shape = tuple(n for i, n in enumerate(tensor.type.shape) if i != axis)
     return [emit(ir.Reshape(shape), slice_axis(tensor, axis, i, i + 1)) for i in range(size)]
 

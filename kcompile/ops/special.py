@@ -29,6 +29,7 @@ from kcompile.ops.elementwise import (
     where,
 )
 from kcompile.ops.indexing import get_item
+from kcompile.ops.limits import check_numbers, count_steps
 from kcompile.ops.nn import silu
 from kcompile.ops.padding import pad
 from kcompile.ops.promotion import to_common_type, to_float, to_tensor
@@ -139,6 +140,9 @@ def unfold(x: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride
         (_static(size) - gap[i] * (kernel[i] - 1) - 1) // step[i] + 1
         for i, size in enumerate(x.type.shape[2:])
     ]
+    if min(counts) < 1:
+        raise ShapeError(f"ops.unfold: patches of {kernel} do not fit into {x.type}")
+    count_steps(math.prod(kernel))
     patches = []
     for offsets in np.ndindex(*kernel):
         starts = [offset * gap[i] for i, offset in enumerate(offsets)]
@@ -166,6 +170,7 @@ def fold(
     channels = _static(rows) // (kernel[0] * kernel[1])
     if length != counts[0] * counts[1] or rows != channels * kernel[0] * kernel[1]:
         raise ShapeError(f"ops.fold: {counts} patches of {kernel} do not make up {tensor.type}")
+    check_numbers(*counts, *kernel)
     # Where each row and column of each patch lies, [kernel, patch] along both axes.
     lines, columns = (
         np.arange(kernel[i])[:, None] * gap[i] + np.arange(counts[i]) * step[i] for i in (0, 1)

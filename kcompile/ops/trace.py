@@ -18,7 +18,7 @@ from kcompile.ir.graph import Graph, Role, Value
 from kcompile.ir.op import Op
 from kcompile.ir.text import text_array
 from kcompile.ir.types import DimMismatchError, DType, TensorType, format_shape
-from kcompile.ops import scopes
+from kcompile.ops import limits, scopes
 from kcompile.ops.structure import leaves, map_leaves
 from kcompile.ops.tensor import KerasTensor, TracedTensor
 from kcompile.ops.variable import Variable
@@ -108,6 +108,7 @@ class Trace:
 
     def input(self, name: str, type: TensorType) -> TracedTensor:
         """A DATA input."""
+        limits.check_types((type,))
         return TracedTensor(self, self.builder.input(name, type))
 
     def rng(self) -> Value:
@@ -200,7 +201,9 @@ class Trace:
                 f"the KerasTensor {value.name} is used inside a layer's call",
                 hint="Pass it to the layer as an argument",
             )
-        return TracedTensor(self, self.builder.constant(_constant_array(value, dtype)))
+        array = _constant_array(value, dtype)
+        limits.count_constant(array.nbytes)
+        return TracedTensor(self, self.builder.constant(array))
 
     def cast(self, tensor: TracedTensor, dtype: DType) -> TracedTensor:
         from kcompile.ir.ops import Cast
@@ -209,8 +212,11 @@ class Trace:
 
     def emit(self, op: Op, *operands: Any) -> Any:
         """The results of `op`: one tensor, or a tuple of them."""
+        limits.count_steps(1 + len(operands))
         values = [None if x is None else self.convert(x).value for x in operands]
-        results = tuple(TracedTensor(self, value) for value in self.builder.emit(op, *values))
+        made = self.builder.emit(op, *values)
+        limits.check_types(value.type for value in made)
+        results = tuple(TracedTensor(self, value) for value in made)
         return results[0] if len(results) == 1 else results
 
     def finish(self, outputs: list[tuple[str, TracedTensor]]) -> Graph:

@@ -228,6 +228,9 @@ def restore(trainer: Any, arrays: Sequence[Array]) -> None:
     for slot, array in zip(slots, arrays, strict=True):
         if slot.name == _RATE:
             trainer.optimizer.learning_rate = float(array)
+        if slot.name == _ITERATION:
+            trainer.progress.first_update = trainer.progress.num_updates - int(array)
+    trainer.optimizer.follow(trainer.progress)
     trainer.restored = list(arrays)
 
 

@@ -20,9 +20,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     require_folder(path)
     # A neighbour of the final place, so that the rename is atomic. A folder, so that the file gets
-    # the permissions that any new file gets.
+    # the permissions that any new file gets. What a killed process leaves there has the ending of
+    # no file of a model.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
-        part = Path(folder, path.name)
+        part = Path(folder, f"{path.name}.part")
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())

@@ -269,7 +269,8 @@ def _(op: ops.RmsNorm, operands: Types, results: Types) -> int:
 
 @op_flops.register
 def _(op: ops.Attention, operands: Types, results: Types) -> int:
-    queries, keys, values, *added = operands
+    queries, keys, values = map(op.split, operands[:3])
+    added = operands[3:]
     num_scores = num_elements(queries) // _number(queries.shape[3]) * _number(keys.shape[1])
     terms = 2 * (_number(queries.shape[3]) + _number(values.shape[3]))
     # The scale and the softmax; a bias; a mask is free.
@@ -284,6 +285,14 @@ def _(op: Any, operands: Types, results: Types) -> int:
     """Products with x and h, their sum with the bias, and a function for each gate and step."""
     terms = _number(operands[0].shape[-1]) + _number(operands[2].shape[0])
     return num_elements(results[0]) * op.num_gates * (2 * terms + 2)
+
+
+@op_flops.register(ops.BidirectionalGru)
+@op_flops.register(ops.BidirectionalLstm)
+@op_flops.register(ops.BidirectionalRnn)
+def _(op: Any, operands: Types, results: Types) -> int:
+    """The same, where the results of both directions stand side by side."""
+    return op_flops(op.direction(reverse=False), operands, results)
 
 
 @op_flops.register(ops.Softmax)

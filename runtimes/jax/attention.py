@@ -25,6 +25,8 @@ def attention(
     mask: jax.Array | None = None,
 ) -> jax.Array:
     wide = jnp.promote_types(q.dtype, jnp.float32)
+    if op.num_heads is not None:
+        q, k, v = (x.reshape(*x.shape[:2], op.num_heads, -1) for x in (q, k, v))
     queries, keys, values = (x.astype(wide).transpose(0, 2, 1, 3) for x in (q, k, v))
     scores = jnp.matmul(queries, keys.swapaxes(2, 3), precision=PRECISION)
     scores = scores * scores.dtype.type(op.scale)
@@ -37,4 +39,5 @@ def attention(
         scores = jnp.where(mask, scores, least)
     weights = jax.nn.softmax(scores, axis=-1)
     results = jnp.matmul(weights, values, precision=PRECISION)
-    return results.transpose(0, 2, 1, 3).astype(q.dtype)
+    y = results.transpose(0, 2, 1, 3).astype(q.dtype)
+    return y if op.num_heads is None else y.reshape(*y.shape[:2], -1)

@@ -50,7 +50,7 @@ def lstm(
         c = gate(f) * c + gate(i) * activation(candidate)
         return gate(o) * activation(c), c
 
-    from_x = _inputs(x, kernel, bias, dropout, 4)
+    from_x = _inputs(_steps(op, x), kernel, bias, dropout, 4)
     return _scan(op, step, x, from_x, recurrent_kernel, (initial_h, initial_c), mask)
 
 
@@ -91,7 +91,7 @@ def gru(
         n = activation(x_n + _project(r * h, recurrent_kernel[:, 2 * units :], rest, 1))
         return (z * h + (1 - z) * n,)
 
-    from_x = _inputs(x, kernel, own, dropout, 3)
+    from_x = _inputs(_steps(op, x), kernel, own, dropout, 3)
     step = after if op.reset_after else before
     return _scan(op, step, x, from_x, recurrent_kernel, (initial_h,), mask)
 
@@ -113,20 +113,24 @@ def simple_rnn(
     def step(from_x: jax.Array, states: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         return (activation(from_x + _project(states[0], recurrent_kernel, recurrent_dropout, 1)),)
 
-    from_x = _inputs(x, kernel, bias, dropout, 1)
+    from_x = _inputs(_steps(op, x), kernel, bias, dropout, 1)
     return _scan(op, step, x, from_x, recurrent_kernel, (initial_h,), mask)
 
 
+def _steps(op: Lstm | Gru | SimpleRnn, x: jax.Array) -> jax.Array:
+    """x, or the sequence of results, between the op's order and `[T, N, ...]`."""
+    return x if op.time_major else jnp.swapaxes(x, 0, 1)
+
+
 def _inputs(
-    x: jax.Array,
+    steps: jax.Array,
     kernel: jax.Array,
     bias: jax.Array | None,
     factors: jax.Array | None,
     num_gates: int,
 ) -> jax.Array:
     """The products with x for all steps, `[T, N, G * H]`, with the bias."""
-    wide = jnp.swapaxes(_wide(x), 0, 1)
-    y = _project(wide, kernel, factors, num_gates)
+    y = _project(_wide(steps), kernel, factors, num_gates)
     return y if bias is None else y + bias.astype(y.dtype)
 
 
@@ -158,7 +162,7 @@ def _scan(
     initial: tuple[jax.Array | None, ...],
     mask: jax.Array | None,
 ) -> tuple[jax.Array, ...]:
-    zeros = jnp.zeros((x.shape[0], recurrent_kernel.shape[0]), from_x.dtype)
+    zeros = jnp.zeros((from_x.shape[1], recurrent_kernel.shape[0]), from_x.dtype)
     states = tuple(zeros if state is None else state.astype(zeros.dtype) for state in initial)
 
     def body(
@@ -174,4 +178,4 @@ def _scan(
 
     steps = (from_x, None if mask is None else mask.T)
     final, y = lax.scan(body, states, steps, reverse=op.reverse)
-    return tuple(result.astype(x.dtype) for result in (jnp.swapaxes(y, 0, 1), *final))
+    return tuple(result.astype(x.dtype) for result in (_steps(op, y), *final))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from kcompile.ir.ops import Resize
-from kcompile.ir.ops.resizing import NEAREST, nearest_indices, resize_weights
+from kcompile.ir.ops.resizing import NEAREST, nearest_indices
 from kcompile.ir.ops.windows import spatial_axes
 from kcompile.runtimes.jax.precision import PRECISION
 from kcompile.runtimes.jax.table import lowers
@@ -28,6 +28,6 @@ def _along(op: Resize, x: jax.Array, axis: int, size: int) -> jax.Array:
             return jnp.repeat(x, size // old, axis)
         return jnp.take(x, nearest_indices(old, size), axis)
     wide = jnp.promote_types(x.dtype, jnp.float32)
-    weights = resize_weights(op.method, op.antialias, old, size).astype(wide)
+    weights = op.weights(old, size).astype(wide)
     y = jnp.tensordot(x.astype(wide), weights, (axis, 1), precision=PRECISION)
     return jnp.moveaxis(y, -1, axis)

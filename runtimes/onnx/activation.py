@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from kcompile.ir.graph import Value
 from kcompile.ir.ops import (
     Elu,
@@ -20,7 +22,7 @@ from kcompile.ir.ops import (
 )
 from kcompile.ir.types import DType
 from kcompile.runtimes.onnx.emitter import Emitter
-from kcompile.runtimes.onnx.table import lowers
+from kcompile.runtimes.onnx.table import PREFERRED_OPSETS, lowers
 
 
 @lowers(Relu, Sigmoid, Softplus, Softsign, Tanh)
@@ -60,9 +62,31 @@ def _p_relu(emitter: Emitter, op: PRelu, x: Value, slope: Value) -> Value:
     return emitter.elementwise("PRelu", x, slope)
 
 
-@lowers(Gelu, opset=20)
+#: The first opset with Gelu.
+_GELU = 20
+PREFERRED_OPSETS[Gelu] = lambda op: _GELU
+
+
+@lowers(Gelu)
 def _gelu(emitter: Emitter, op: Gelu, x: Value) -> Value:
-    return emitter.elementwise("Gelu", x, approximate="tanh" if op.approximate else "none")
+    """Before opset 20 as `x (1 + erf(x / sqrt 2)) / 2`, or the same with its approximation."""
+    if emitter.opset >= _GELU:
+        return emitter.elementwise("Gelu", x, approximate="tanh" if op.approximate else "none")
+    narrow = x.type.dtype
+    dtype = DType.FLOAT32 if narrow in (DType.FLOAT16, DType.BFLOAT16) else narrow
+    x = emitter.cast(x, dtype)
+
+    def times(value: Value, number: float) -> Value:
+        return emitter.elementwise("Mul", value, emitter.scalar(number, dtype))
+
+    if op.approximate:
+        cube = emitter.elementwise("Mul", emitter.elementwise("Mul", x, x), x)
+        inner = times(emitter.elementwise("Add", x, times(cube, 0.044715)), math.sqrt(2 / math.pi))
+        part = emitter.elementwise("Tanh", inner)
+    else:
+        part = emitter.elementwise("Erf", times(x, math.sqrt(0.5)))
+    whole = emitter.elementwise("Add", part, emitter.scalar(1.0, dtype))
+    return emitter.cast(times(emitter.elementwise("Mul", x, whole), 0.5), narrow)
 
 
 @lowers(Softmax, LogSoftmax)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from kcompile.ir.dims import Dim, Size
 from kcompile.ir.errors import ExportError
 from kcompile.ir.graph import Graph, Node, Value
-from kcompile.ir.op import Array
+from kcompile.ir.op import Array, Op
 from kcompile.ir.types import DType, TensorType, broadcast_shapes
 from kcompile.runtimes.onnx import sizes
 from kcompile.runtimes.onnx.kernels import DATA_OPERANDS, ELEMENT_TYPES, compute_type
@@ -94,6 +95,7 @@ class Emitter:
         self._node: Node | None = None
         self._shared: dict[tuple[DType, tuple[int, ...], bytes], Value] = {}
         self._sizes: dict[str, Value] = {}
+        self._users = _users(graph)
         for entry in graph.inputs:
             self.values[entry.name] = self.formal(entry.type, entry.name)
 
@@ -103,7 +105,7 @@ class Emitter:
         It puts its nodes into `nodes`, and shares names and initializers with this one.
         """
         inner = copy.copy(self)
-        inner.graph, inner.nodes = graph, nodes
+        inner.graph, inner.nodes, inner._users = graph, nodes, _users(graph)
         inner.values = {e.name: x for e, x in zip(graph.inputs, operands, strict=True)}
         inner._sizes = dict(self._sizes)
         return inner
@@ -134,6 +136,11 @@ class Emitter:
         """The types of all results of the node that is being lowered."""
         assert self._node is not None
         return tuple(value.type for value in self._node.outputs)
+
+    def feeds(self, op_classes: tuple[type[Op], ...]) -> bool:
+        """Whether one of these ops takes the (first) result of the node that is being lowered."""
+        assert self._node is not None
+        return any(issubclass(op, op_classes) for op in self._users[self._node.output.name])
 
     def refusal(self, reason: str, hint: str | None = None) -> ExportError:
         """An error that says which node is being lowered."""
@@ -309,3 +316,13 @@ class Emitter:
         key = f"#{len(self.wishes)}"
         self.wishes[key] = wish
         return Value(key, type)
+
+
+def _users(graph: Graph) -> dict[str, list[type[Op]]]:
+    """The ops that take each value."""
+    users: dict[str, list[type[Op]]] = defaultdict(list)
+    for node in graph.nodes:
+        for value in node.inputs:
+            if value is not None:
+                users[value.name].append(type(node.op))
+    return users

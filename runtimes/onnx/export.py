@@ -19,6 +19,7 @@ from kcompile.runtimes.onnx import (  # noqa: F401  the families fill the table
     activation,
     arithmetic,
     attention,
+    bidirectional,
     bitwise,
     constant,
     control,
@@ -34,6 +35,7 @@ from kcompile.runtimes.onnx import (  # noqa: F401  the families fill the table
     loss,
     normalization,
     pooling,
+    quantization,
     random,
     rearrangement,
     recurrent,
@@ -48,7 +50,13 @@ from kcompile.runtimes.onnx import (  # noqa: F401  the families fill the table
 from kcompile.runtimes.onnx.emitter import Emitter, OnnxGraph, OnnxNode, live, place
 from kcompile.runtimes.onnx.file import OnnxFile
 from kcompile.runtimes.onnx.kernels import ELEMENT_TYPES
-from kcompile.runtimes.onnx.table import FLOOR, LOWERINGS, REFUSALS, minimum_opset
+from kcompile.runtimes.onnx.table import (
+    FLOOR,
+    LOWERINGS,
+    REFUSALS,
+    minimum_opset,
+    preferred_opset,
+)
 
 #: The lowest IR version that may hold each opset (ONNX: docs/Versioning.md); onnxruntime 1.32
 #: takes no later ones.
@@ -70,7 +78,8 @@ def export_graph(
 
     Args:
         graph: has DATA inputs only, and no updates.
-        opset: of the model; by default the lowest that holds the graph's ops, 17 or later.
+        opset: of the model; by default the lowest that holds the graph's ops in their best forms,
+            17 or later.
         metadata: goes into the model's `metadata_props`, sorted.
 
     Raises:
@@ -94,7 +103,7 @@ def export_file(graph: Graph, *, opset: int | None = None, version: str | None =
         ExportError: as from `export_graph`.
     """
     _check(graph)
-    emitter = Emitter(graph, _choose_opset(graph, opset))
+    emitter = Emitter(graph, choose_opset(graph) if opset is None else _check_opset(graph, opset))
     emitter.lower()
     outputs = _outputs(emitter)
     names = _names(emitter, outputs)
@@ -154,10 +163,14 @@ def _check(graph: Graph) -> None:
             raise ExportError(reason, where=place(graph, node))
 
 
-def _choose_opset(graph: Graph, opset: int | None) -> int:
-    needed = max((minimum_opset(node.op) for node in all_nodes(graph)), default=FLOOR)
-    if opset is None:
-        return needed
+def choose_opset(graph: Graph, latest: int = max(IR_VERSIONS)) -> int:
+    """The lowest opset, up to the latest, that holds the graph's ops in their best forms."""
+    nodes = list(all_nodes(graph))
+    needed = max((minimum_opset(node.op) for node in nodes), default=FLOOR)
+    return max(needed, min(latest, max((preferred_opset(node.op) for node in nodes), default=0)))
+
+
+def _check_opset(graph: Graph, opset: int) -> int:
     if opset not in IR_VERSIONS:
         raise ExportError(
             f"opset {opset} is not one of {min(IR_VERSIONS)} to {max(IR_VERSIONS)}",
@@ -168,7 +181,7 @@ def _choose_opset(graph: Graph, opset: int | None) -> int:
             raise ExportError(
                 f"needs opset {minimum_opset(node.op)}, and opset {opset} is asked for",
                 where=place(graph, node),
-                hint=f"Ask for opset {needed}, or for none",
+                hint="Ask for that one, or for none",
             )
     return opset
 

@@ -50,7 +50,7 @@ KERNELS: dict[str, frozenset[DType]] = {
     ),
     **dict.fromkeys(("Log", "LogSoftmax", "MaxPool", "Pow", "Reciprocal", "Relu"), _FLOATS),
     **dict.fromkeys(("PRelu", "Round", "Sigmoid", "Sin", "Softmax", "Sqrt", "Tanh"), _FLOATS),
-    **dict.fromkeys(("Abs", "Add", "Div", "Mod", "Mul", "Sign", "Sub"), _NUMBERS),
+    **dict.fromkeys(("Abs", "Add", "Div", "Mod", "Mul", "Sign", "Sub", "Sum"), _NUMBERS),
     **dict.fromkeys(("Greater", "GreaterOrEqual", "Less", "LessOrEqual"), _NUMBERS),
     # Their kernels for integers compute in double: they saturate, and lose digits above 2^53.
     **dict.fromkeys(("ReduceMean", "ReduceProd", "ReduceSum"), _FLOATS),

@@ -8,6 +8,7 @@ back. That is exact for every mask.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,66 +39,55 @@ _ACTIVATIONS: dict[str, tuple[str, float | None, float | None]] = {
 _LSTM_ORDER = (0, 3, 1, 2)
 
 
-@lowers(Lstm)
-def _lstm(
-    emitter: Emitter,
-    op: Lstm,
-    x: Value,
-    kernel: Value,
-    recurrent_kernel: Value,
-    bias: Value | None = None,
-    initial_h: Value | None = None,
-    initial_c: Value | None = None,
-    mask: Value | None = None,
-    *dropout: Value | None,
+@lowers(Lstm, Gru, SimpleRnn)
+def _recurrent(
+    emitter: Emitter, op: Lstm | Gru | SimpleRnn, *operands: Value | None
 ) -> tuple[Value, ...]:
-    functions = (op.recurrent_activation, op.activation, op.activation)
-    layer = _Layer(emitter, op, "LSTM", functions, _LSTM_ORDER, {})
-    weights = layer.weights(kernel, recurrent_kernel, bias)
-    return layer.lower(x, weights, (initial_h, initial_c), mask, dropout)
+    return lower_directions(emitter, [op], [operands])
 
 
-@lowers(Gru)
-def _gru(
+def lower_directions(
     emitter: Emitter,
-    op: Gru,
-    x: Value,
-    kernel: Value,
-    recurrent_kernel: Value,
-    bias: Value | None = None,
-    initial_h: Value | None = None,
-    mask: Value | None = None,
-    *dropout: Value | None,
+    directions: Sequence[Lstm | Gru | SimpleRnn],
+    operands: Sequence[tuple[Value | None, ...]],
 ) -> tuple[Value, ...]:
-    functions = (op.recurrent_activation, op.activation)
-    attributes = {"linear_before_reset": 1} if op.reset_after else {}
-    layer = _Layer(emitter, op, "GRU", functions, (0, 1, 2), attributes)
-    weights = layer.weights(kernel, recurrent_kernel, bias)
-    return layer.lower(x, weights, (initial_h,), mask, dropout)
+    """The results of one op, or of a forward and a backward one side by side.
 
-
-@lowers(SimpleRnn)
-def _simple_rnn(
-    emitter: Emitter,
-    op: SimpleRnn,
-    x: Value,
-    kernel: Value,
-    recurrent_kernel: Value,
-    bias: Value | None = None,
-    initial_h: Value | None = None,
-    mask: Value | None = None,
-    *dropout: Value | None,
-) -> tuple[Value, ...]:
-    layer = _Layer(emitter, op, "RNN", (op.activation,), (0,), {})
-    weights = layer.weights(kernel, recurrent_kernel, bias)
-    return layer.lower(x, weights, (initial_h,), mask, dropout)
+    Args:
+        emitter: of the graph.
+        directions: ops that differ in `reverse` alone; two of them are `zero_masked`.
+        operands: those of each; x and the mask are the same.
+    """
+    op = directions[0]
+    names = op.operand_names()
+    given = [dict(zip(names, values, strict=False)) for values in operands]
+    if any(of.get(name) is not None for of in given for name in names if "dropout" in name):
+        raise emitter.refusal("ONNX has no dropout inside of a recurrent layer")
+    gates = (op.recurrent_activation, op.activation)
+    match op:
+        case Lstm():
+            layer = _Layer(emitter, directions, "LSTM", (*gates, op.activation), _LSTM_ORDER, {})
+        case Gru():
+            attributes = {"linear_before_reset": 1} if op.reset_after else {}
+            layer = _Layer(emitter, directions, "GRU", gates, (0, 1, 2), attributes)
+        case _:
+            layer = _Layer(emitter, directions, "RNN", (op.activation,), (0,), {})
+    weights = layer.packed(
+        [
+            layer.weights(*(of.get(name) for name in ("kernel", "recurrent_kernel", "bias")))
+            for of in given
+        ]
+    )
+    states = [[of.get(name) for of in given] for name in names if name.startswith("initial_")]
+    return layer.lower(given[0]["x"], weights, states, given[0].get("mask"))
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """One recurrent op on its way to ONNX.
+    """Recurrent ops on their way to one node of ONNX.
 
     Attributes:
+        directions: one op, or a forward and a backward one.
         op_type: in ONNX.
         functions: names of the functions of its gates, in ONNX's order.
         order: our gates in ONNX's order.
@@ -105,11 +95,20 @@ class _Layer:
     """
 
     emitter: Emitter
-    op: Lstm | Gru | SimpleRnn
+    directions: Sequence[Lstm | Gru | SimpleRnn]
     op_type: str
     functions: tuple[str, ...]
     order: tuple[int, ...]
     attributes: dict[str, Any]
+
+    @property
+    def op(self) -> Lstm | Gru | SimpleRnn:
+        """The first op."""
+        return self.directions[0]
+
+    @property
+    def _num_directions(self) -> int:
+        return len(self.directions)
 
     @property
     def _dtype(self) -> DType:
@@ -127,7 +126,7 @@ class _Layer:
             )
         return wide
 
-    def weights(self, kernel: Value, recurrent_kernel: Value, bias: Value | None) -> list[Any]:
+    def weights(self, kernel: Any, recurrent_kernel: Any, bias: Any) -> list[Value | None]:
         """W `[1, G * H, C]`, R `[1, G * H, H]` and B `[1, 2 * G * H]`, or None for no bias."""
         matrices = [self._matrix(kernel, "W"), self._matrix(recurrent_kernel, "R")]
         if bias is None:
@@ -147,6 +146,24 @@ class _Layer:
         zeros = self.emitter.filled(0.0, TensorType(self._dtype, (1, width)))
         row = self.emitter.unsqueeze(value, 0)
         return [*matrices, self.emitter.emit("Concat", [row, zeros], one, axis=1)]
+
+    def packed(self, weights: list[list[Value | None]]) -> list[Value | None]:
+        """W, R and B of all directions along their first axis."""
+        return [self._beside(list(parts)) for parts in zip(*weights, strict=True)]
+
+    def _beside(self, parts: list[Value | None]) -> Value | None:
+        """Values `[1, ...]`, or None for none, as one `[D, ...]`."""
+        values = [value for value in parts if value is not None]
+        if len(values) < 2:
+            return values[0] if values else None
+        arrays = [self.emitter.literal(value) for value in values]
+        known = [array for array in arrays if array is not None]
+        if len(known) == len(values):
+            wish = self.emitter.wishes[values[0].name].removeprefix(f"{self.op_type}:")
+            return self._constant(np.concatenate(known), wish)
+        type = values[0].type
+        joined = type.with_shape((len(values), *type.shape[1:]))
+        return self.emitter.emit("Concat", values, joined, axis=0)
 
     def _matrix(self, kernel: Value, wish: str) -> Value:
         array = self.emitter.literal(kernel)
@@ -172,51 +189,79 @@ class _Layer:
 
     def lower(
         self,
-        x: Value,
-        weights: list[Any],
-        states: tuple[Value | None, ...],
+        x: Value | None,
+        weights: list[Value | None],
+        states: list[list[Value | None]],
         mask: Value | None,
-        dropout: tuple[Value | None, ...],
     ) -> tuple[Value, ...]:
-        """The sequence and the final states."""
-        if any(factors is not None for factors in dropout):
-            raise self.emitter.refusal("ONNX has no dropout inside of a recurrent layer")
+        """The sequence and the final states; `states` are the initial ones of each direction."""
+        assert x is not None, "a recurrent op has x"
         dtype = self._dtype
         x = self.emitter.cast(x, dtype)
-        states = tuple(s if s is None else self.emitter.cast(s, dtype) for s in states)
+        states = [[s and self.emitter.cast(s, dtype) for s in of] for of in states]
         if mask is None:
-            results = self._run(x, weights, states, None)
+            steps = x if self.op.time_major else self.emitter.transpose(x, (1, 0, 2))
+            results = self._run(steps, weights, states, None, self.op.time_major)
         else:
             results = self._run_masked(x, weights, states, mask)
         return tuple(self.emitter.cast(value, self.emitter.result.dtype) for value in results)
 
     def _run(
         self,
-        x: Value,
-        weights: list[Any],
-        states: tuple[Value | None, ...],
+        steps: Value,
+        weights: list[Value | None],
+        states: list[list[Value | None]],
         lengths: Value | None,
+        time_major: bool,
     ) -> tuple[Value, ...]:
-        """The sequence `[N, T, H]` and final states of sequences with those lengths."""
-        emitter = self.emitter
-        batch, time, _ = x.type.shape
-        units = self.emitter.result.shape[2]
-        sequence = TensorType(x.type.dtype, (time, 1, batch, units))
-        final = TensorType(x.type.dtype, (1, batch, units))
-        initial = [None if state is None else emitter.unsqueeze(state, 0) for state in states]
-        operands = [emitter.transpose(x, (1, 0, 2)), *weights, lengths, *initial]
+        """Sequence and final states, from x `[T, N, C]` of sequences with those lengths.
+
+        The sequence is `[T, N, D * H]` with `time_major`, or `[N, T, D * H]`.
+        """
+        emitter, count = self.emitter, self._num_directions
+        time, batch, _ = steps.type.shape
+        units = self._units
+        sequence = TensorType(steps.type.dtype, (time, count, batch, units))
+        final = TensorType(steps.type.dtype, (count, batch, units))
+        initial = [
+            self._beside([state and emitter.unsqueeze(state, 0) for state in of]) for of in states
+        ]
+        operands = [steps, *weights, lengths, *initial]
         while operands[-1] is None:
             operands.pop()
         results = emitter.emit_many(
             self.op_type, operands, (sequence, *[final] * len(states)), **self._attributes(units)
         )
-        y = emitter.transpose(emitter.squeeze(results[0], 1), (1, 0, 2))
-        return (y, *(emitter.squeeze(state, 0) for state in results[1:]))
+        finals = tuple(self._joined(state) for state in results[1:])
+        if count == 1:
+            y = emitter.squeeze(results[0], 1)
+            return (y if time_major else emitter.transpose(y, (1, 0, 2)), *finals)
+        order = (0, 2, 1, 3) if time_major else (2, 0, 1, 3)
+        return (self._flattened(emitter.transpose(results[0], order)), *finals)
 
-    def _attributes(self, units: Any) -> dict[str, Any]:
-        functions = [_ACTIVATIONS[name] for name in self.functions]
-        attributes = {"hidden_size": int(units), **self.attributes}
-        if self.op.reverse:
+    @property
+    def _units(self) -> int:
+        """H, which the results have once for each direction."""
+        return int(self.emitter.result.shape[2]) // self._num_directions
+
+    def _joined(self, state: Value) -> Value:
+        """A final state `[D, N, H]` as `[N, D * H]`."""
+        if self._num_directions == 1:
+            return self.emitter.squeeze(state, 0)
+        return self._flattened(self.emitter.transpose(state, (1, 0, 2)))
+
+    def _flattened(self, x: Value) -> Value:
+        """`[..., D, H]` as `[..., D * H]`."""
+        *shape, count, units = x.type.shape
+        kept = self.emitter.constant([*[0] * len(shape), count * units])
+        return self.emitter.emit("Reshape", [x, kept], x.type.with_shape((*shape, count * units)))
+
+    def _attributes(self, units: int) -> dict[str, Any]:
+        functions = [_ACTIVATIONS[name] for name in self.functions * self._num_directions]
+        attributes = {"hidden_size": units, **self.attributes}
+        if self._num_directions == 2:
+            attributes["direction"] = "bidirectional"
+        elif self.op.reverse:
             attributes["direction"] = "reverse"
         attributes["activations"] = [name for name, _, _ in functions]
         alphas = [alpha for _, alpha, _ in functions if alpha is not None]
@@ -228,9 +273,15 @@ class _Layer:
         }
 
     def _run_masked(
-        self, x: Value, weights: list[Any], states: tuple[Value | None, ...], mask: Value
+        self,
+        x: Value,
+        weights: list[Value | None],
+        states: list[list[Value | None]],
+        mask: Value,
     ) -> tuple[Value, ...]:
         emitter = self.emitter
+        swap = (1, 0, 2) if self.op.time_major else (0, 1, 2)
+        x = emitter.transpose(x, swap)
         number = mask.type.with_dtype(DType.INT64)
         kept = emitter.cast(mask, DType.INT64)
         count = emitter.emit("CumSum", [kept, emitter.constant(1)], number)
@@ -244,12 +295,13 @@ class _Layer:
         # onnxruntime wants at least one step; where there is none, its results are not used.
         at_least_one = emitter.squeeze(emitter.elementwise("Max", lengths, one), 1)
         moved = _gather_steps(emitter, x, self._order(mask))
-        y, *final = self._run(moved, weights, states, emitter.cast(at_least_one, DType.INT32))
+        steps, whole = emitter.transpose(moved, (1, 0, 2)), emitter.cast(at_least_one, DType.INT32)
+        y, *final = self._run(steps, weights, states, whole, time_major=False)
         zero = emitter.scalar(0.0, x.type.dtype)
         any_kept = emitter.test("Greater", lengths, emitter.constant(0))
+        before = [self._side_by_side(of) or zero for of in states]
         ends = [
-            emitter.where(any_kept, end, zero if state is None else state)
-            for end, state in zip(final, states, strict=True)
+            emitter.where(any_kept, end, state) for end, state in zip(final, before, strict=True)
         ]
         position = emitter.elementwise("Sub", count, kept if self.op.reverse else one)
         if self.op.reverse:
@@ -261,9 +313,21 @@ class _Layer:
             position = emitter.elementwise("Max", position, emitter.constant(0))
         y = _gather_steps(emitter, y, position)
         if self.op.zero_masked:
-            return (emitter.where(emitter.unsqueeze(mask, 2), y, zero), *ends)
-        before = zero if states[0] is None else emitter.unsqueeze(states[0], 1)
-        return (emitter.where(emitter.unsqueeze(exists, 2), y, before), *ends)
+            kept_or_not, otherwise = mask, zero
+        else:
+            kept_or_not, otherwise = exists, before[0]
+            otherwise = zero if otherwise is zero else emitter.unsqueeze(otherwise, 1)
+        y = emitter.where(emitter.unsqueeze(kept_or_not, 2), y, otherwise)
+        return (emitter.transpose(y, swap), *ends)
+
+    def _side_by_side(self, states: list[Value | None]) -> Value | None:
+        """Initial states `[N, H]` as one `[N, D * H]`."""
+        values = [state for state in states if state is not None]
+        if len(values) < 2:
+            return values[0] if values else None
+        type = values[0].type
+        joined = type.with_shape((type.shape[0], self._units * len(values)))
+        return self.emitter.emit("Concat", values, joined, axis=1)
 
     def _time(self, mask: Value) -> Value:
         return self.emitter.size(mask.type.shape[1])

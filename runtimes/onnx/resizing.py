@@ -12,7 +12,7 @@ import numpy as np
 from kcompile.ir.dims import Size, divide_exactly
 from kcompile.ir.graph import Value
 from kcompile.ir.ops import Resize
-from kcompile.ir.ops.resizing import NEAREST, nearest_indices, places, resize_weights
+from kcompile.ir.ops.resizing import BILINEAR, HALF_PIXEL, NEAREST, nearest_indices, places
 from kcompile.ir.types import DType, TensorType
 from kcompile.runtimes.onnx.emitter import Emitter
 from kcompile.runtimes.onnx.kernels import compute_type
@@ -25,7 +25,7 @@ from kcompile.runtimes.onnx.windows import (
 
 _ATTRIBUTES: dict[str, dict[str, object]] = {
     NEAREST: {"mode": "nearest", "nearest_mode": "round_prefer_ceil"},
-    "bilinear": {"mode": "linear"},
+    BILINEAR: {"mode": "linear"},
     "bicubic": {"mode": "cubic", "cubic_coeff_a": -0.5, "exclude_outside": 1},
 }
 #: How far off a place may be, in elements.
@@ -73,9 +73,9 @@ def _weighted(emitter: Emitter, op: Resize, x: Value, result: TensorType) -> Val
     pairs = list(zip(x.type.shape[2:], op.size, strict=True))
     is_static = all(isinstance(size, int) for pair in pairs for size in pair)
     is_native = not op.antialias and (
-        op.method == "bilinear" or (op.method == "bicubic" and all(_grows(*pair) for pair in pairs))
+        op.method == BILINEAR or (op.method == "bicubic" and all(_grows(*pair) for pair in pairs))
     )
-    if is_static and not (is_native and all(_is_accurate(int(a), int(b)) for a, b in pairs)):
+    if is_static and not (is_native and all(_is_accurate(op, int(a), int(b)) for a, b in pairs)):
         return _by_weights(emitter, op, x, result)
     if not is_native:
         what = f"{op.method} with antialias" if op.antialias else op.method
@@ -93,11 +93,11 @@ def _by_weights(emitter: Emitter, op: Resize, x: Value, result: TensorType) -> V
     new_height, new_width = map(int, op.size)
     y = x
     if new_width != width:
-        columns = resize_weights(op.method, op.antialias, width, new_width).T
+        columns = op.weights(width, new_width).T
         type = y.type.with_shape((*y.type.shape[:-1], new_width))
         y = emitter.emit("MatMul", [y, emitter.constant(columns, dtype)], type)
     if new_height != height:
-        rows = resize_weights(op.method, op.antialias, height, new_height)
+        rows = op.weights(height, new_height)
         y = emitter.emit("MatMul", [emitter.constant(rows, dtype), y], result)
     return y
 
@@ -110,7 +110,10 @@ def _native(emitter: Emitter, op: Resize, x: Value, result: TensorType) -> Value
     else:
         ones = [1] * (x.type.rank - len(factors))
         operands = [x, None, emitter.constant([*ones, *factors], DType.FLOAT32)]
-    return emitter.emit("Resize", operands, result, **_ATTRIBUTES[op.method])
+    attributes = dict(_ATTRIBUTES[op.method])
+    if op.coordinates != HALF_PIXEL:
+        attributes["coordinate_transformation_mode"] = op.coordinates
+    return emitter.emit("Resize", operands, result, **attributes)
 
 
 def _is_multiple(old: Size, size: Size) -> bool:
@@ -137,8 +140,9 @@ def _factor(old: Size, size: Size) -> float | None:
     return float(factor)
 
 
-def _is_accurate(old: int, size: int) -> bool:
+def _is_accurate(op: Resize, old: int, size: int) -> bool:
     """Whether float32 finds the places well enough."""
     factor = np.float32(_factor(old, size))
-    found = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / factor - np.float32(0.5)
-    return bool(np.abs(found - places(old, size)).max() <= _TOLERANCE)
+    shift = np.float32(0.5 if op.coordinates == HALF_PIXEL else 0.0)
+    found = (np.arange(size, dtype=np.float32) + shift) / factor - shift
+    return bool(np.abs(found - places(old, size, op.coordinates)).max() <= _TOLERANCE)

@@ -18,6 +18,8 @@ FLOOR = 17
 LOWERINGS: dict[type[Op], Lowering] = {}
 #: The lowest opset in which the lowering's ONNX ops are, where it is above the floor.
 MINIMUM_OPSETS: dict[type[Op], int] = {}
+#: The opset from which on there is a better form, of ops that have one; it depends on attributes.
+PREFERRED_OPSETS: dict[type[Op], Callable[[Any], int]] = {}
 #: Ops that no ONNX file holds, and why.
 REFUSALS: dict[type[Op], str] = {}
 
@@ -45,5 +47,11 @@ def refuses(op_class: type[Op], reason: str) -> None:
 
 
 def minimum_opset(op: Op) -> int:
-    """The lowest opset that holds `op` natively."""
+    """The lowest opset that holds `op`."""
     return MINIMUM_OPSETS.get(type(op), FLOOR)
+
+
+def preferred_opset(op: Op) -> int:
+    """The lowest opset that holds `op` in its best form, as one ONNX op where that is faster."""
+    preferred = PREFERRED_OPSETS.get(type(op))
+    return minimum_opset(op) if preferred is None else preferred(op)

@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from kcompile.ir.graph import Graph
+from kcompile.ir.dims import symbols_of
+from kcompile.ir.graph import Graph, Value
 from kcompile.ir.op import Array
 from kcompile.ir.types import DType
 from kcompile.runtimes import reference
-from kcompile.runtimes.onnxruntime.samples import Sizes, choose_sizes, draw_inputs
+from kcompile.runtimes.onnxruntime.samples import (
+    Sizes,
+    batch_symbols,
+    choose_sizes,
+    draw_inputs,
+)
 
 Compute = Callable[[Graph, Mapping[str, Any]], tuple[Mapping[str, Any], Mapping[str, Any]]]
 Draw = Callable[[Graph, Sizes, int], Mapping[str, Array]]
@@ -33,6 +39,8 @@ TOLERANCES: dict[DType, float] = {
     DType.FLOAT16: 5e-3,
     DType.BFLOAT16: 3e-2,
 }
+#: Of the runs whose difference shows how far rounding carries.
+_ROUNDING_SEEDS = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -43,31 +51,55 @@ class Run:
         sizes: numbers of the symbolic sizes.
         seed: of the inputs.
         inputs, outputs: arrays by name.
+        is_part: whether it is the first sample of a larger batch, which was computed with it.
     """
 
     sizes: Mapping[str, int]
     seed: int
     inputs: Mapping[str, Array]
     outputs: Mapping[str, Array]
+    is_part: bool = False
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a graph computes; it needs the graph and its weights no longer.
+    """What a graph computes; it needs the graph and its weights only in doubt.
 
     Attributes:
         name: the graph's.
         outputs: names of the outputs, in order.
+        batched: names of the outputs whose first axis is the batch.
         dtypes: element types of the outputs.
         narrowest: the floating-point type of the graph's values that rounds most.
         runs: inputs and outputs.
+        again: gives the graph once more.
     """
 
     name: str
     outputs: tuple[str, ...]
+    batched: frozenset[str]
     dtypes: frozenset[DType]
     narrowest: DType
     runs: tuple[Run, ...]
+    again: Callable[[], Graph] = field(repr=False, compare=False)
+
+
+def rounding(graph: Graph, run: Run) -> dict[str, Array]:
+    """How far rounding carries in each element of the floating-point outputs of a run.
+
+    Rounding every value in the graph otherwise, at random, tells how well an output is determined
+    by numbers of this precision: a net can magnify what is lost by a thousand.
+    """
+    first, second = (
+        reference.run(graph, run.inputs, jitter=np.random.default_rng(seed))[0]
+        for seed in _ROUNDING_SEEDS
+    )
+    with np.errstate(invalid="ignore"):
+        return {
+            name: np.abs(array.astype(np.float64) - second[name])
+            for name, array in first.items()
+            if DType.of(array.dtype).is_floating
+        }
 
 
 def expect(
@@ -77,6 +109,7 @@ def expect(
     sizes: Sequence[Mapping[str, int]] | None = None,
     compute: Compute = reference.run,
     draw: Draw = draw_inputs,
+    again: Callable[[], Graph] | None = None,
 ) -> Expectation:
     """What `graph` computes for some inputs.
 
@@ -87,24 +120,54 @@ def expect(
             small numbers for every other size.
         compute: runs the graph: `(outputs, states)` by name.
         draw: makes the inputs of one run from graph, sizes and seed.
+        again: gives the graph once more, where it is not to be kept.
 
     Raises:
         DataError: the inputs drawn don't fit the graph; give `sizes` or `draw`.
     """
     grid = choose_sizes(graph) if sizes is None else [dict(entry) for entry in sizes]
+    batches = _separable_batches(graph) if sizes is None else frozenset[str]()
     runs = []
     for env, seed in itertools.product(grid, seeds):
+        if batches and all(env[symbol] == 1 for symbol in batches):
+            continue  # comes with a larger batch
         inputs = draw(graph, env, seed)
         outputs, _ = compute(graph, inputs)
         arrays = {name: np.asarray(array) for name, array in outputs.items()}
-        runs.append(Run(env, seed, inputs, arrays))
+        run = Run(env, seed, inputs, arrays)
+        runs += [_first_sample(run, batches), run] if batches else [run]
+    leading = batch_symbols(graph)
     return Expectation(
         graph.name,
         tuple(output.name for output in graph.outputs),
+        frozenset(o.name for o in graph.outputs if _is_batched(o.value, leading)),
         frozenset(output.value.type.dtype for output in graph.outputs),
         _narrowest(graph),
         tuple(runs),
+        again or (lambda: graph),
     )
+
+
+def _is_batched(value: Value, batches: frozenset[str]) -> bool:
+    """Whether the first axis is the batch, and no other one has to do with it."""
+    if not value.type.rank or str(value.type.shape[0]) not in batches:
+        return False
+    return not any(batches & symbols_of(size) for size in value.type.shape[1:])
+
+
+def _separable_batches(graph: Graph) -> frozenset[str]:
+    """The symbols of the batch, if samples go in and come out along first axes only."""
+    batches = batch_symbols(graph)
+    values = [*(i.value for i in graph.inputs), *(o.value for o in graph.outputs)]
+    return batches if all(_is_batched(value, batches) for value in values) else frozenset()
+
+
+def _first_sample(run: Run, batches: frozenset[str]) -> Run:
+    def first(arrays: Mapping[str, Array]) -> dict[str, Array]:
+        return {name: array[:1] for name, array in arrays.items()}
+
+    sizes = {**run.sizes, **dict.fromkeys(batches, 1)}
+    return Run(sizes, run.seed, first(run.inputs), first(run.outputs), is_part=True)
 
 
 def _narrowest(graph: Graph) -> DType:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,7 +15,7 @@ from kcompile.ir.graph import Graph
 from kcompile.ir.op import Array
 from kcompile.ir.printer import print_graph
 from kcompile.passes.bind_weights import bind_weights
-from kcompile.passes.pipelines import ONNX, Insertion, LogEntry, run_pipeline
+from kcompile.passes.pipelines import ONNX, Check, Insertion, LogEntry, run_pipeline
 from kcompile.passes.to_inference import to_inference
 from kcompile.runtimes.onnxruntime.expectation import Expectation, expect
 
@@ -36,7 +36,12 @@ class Origin:
 
 
 def optimize(
-    graph: Graph, arrays: dict[str, Array], passes: Sequence[Insertion], verify: bool
+    graph: Graph,
+    arrays: dict[str, Array],
+    passes: Sequence[Insertion],
+    verify: bool,
+    again: Callable[[], tuple[Graph, dict[str, Array]]],
+    check: Check | None = None,
 ) -> tuple[Graph, Origin]:
     """`graph` with its weights after the passes for ONNX, and where it comes from.
 
@@ -45,21 +50,30 @@ def optimize(
         arrays: the weights by name. The dict is emptied, so that none is kept longer than needed.
         passes: the user's.
         verify: whether to compute what the file has to compute.
+        again: gives graph and weights once more.
+        check: of each pass.
 
     Raises:
-        PassError: a pass failed.
+        PassError: a pass failed, or its check.
     """
     from kcompile import __version__
 
     expectation = None
     if verify:
-        expectation = expect(bind_weights(to_inference(graph), arrays))
+
+        def source() -> Graph:
+            graph, arrays = again()
+            return bind_weights(to_inference(graph), arrays)
+
+        expectation = expect(bind_weights(to_inference(graph), arrays), again=source)
     metadata = {
         "kcompile.version": __version__,
         "kcompile.spec.sha256": hashlib.sha256(print_graph(graph).encode()).hexdigest(),
         "kcompile.weights.sha256": weights_digest(arrays),
     }
-    result = run_pipeline(graph, ONNX, arguments={"weights": _take(arrays)}, extra=passes)
+    result = run_pipeline(
+        graph, ONNX, arguments={"weights": _take(arrays)}, extra=passes, check=check
+    )
     metadata["kcompile.passes"] = _pass_log(result.log)
     return result.graph, Origin(result.log, metadata, expectation)
 
@@ -86,13 +100,15 @@ def write_file(
         ExportError: ONNX, the opset or the release cannot hold the graph.
         VerifyError: it is no valid ONNX model.
     """
-    from kcompile.runtimes.onnx.export import export_file
+    from kcompile.runtimes.onnx.export import choose_opset, export_file
     from kcompile.runtimes.onnx.info import model_info
 
     if release is not None:
         from kcompile.runtimes.onnx.releases import check_release, parse_release
 
-        check_release(graph, opset, parse_release(release))
+        limits = parse_release(release)
+        check_release(graph, opset, limits)
+        opset = opset or choose_opset(graph, limits.opset)
     exported = export_file(graph, opset=opset, version=origin.metadata["kcompile.version"])
     if origin.expectation is not None:
         exported.check()

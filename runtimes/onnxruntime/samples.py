@@ -35,6 +35,8 @@ Sizes = dict[str, int]
 BATCHES = (1, 3)
 #: The largest number tried for other sizes.
 LARGEST = 1025
+#: Standard deviations of a batch's samples.
+SCALES = (0.1, 1.0, 3.0)
 #: Integers below this one mean nothing in particular and fit every integer type.
 INTEGERS = 9
 #: Integers up to here are numbers of every floating-point type, bfloat16 too.
@@ -51,7 +53,7 @@ def choose_sizes(graph: Graph) -> list[Sizes]:
     Raises:
         DataError: no number up to 1025 fits.
     """
-    batches = sorted(_batch_symbols(graph))
+    batches = sorted(batch_symbols(graph))
     others = [symbol for symbol in graph.symbols if symbol not in batches]
     if not others:
         return [dict.fromkeys(batches, number) for number in (BATCHES if batches else (1,))]
@@ -73,7 +75,8 @@ def choose_sizes(graph: Graph) -> list[Sizes]:
     return [dict.fromkeys(batches, number) | env for number in BATCHES for env in found]
 
 
-def _batch_symbols(graph: Graph) -> frozenset[str]:
+def batch_symbols(graph: Graph) -> frozenset[str]:
+    """The symbols that stand alone as the first size of an input."""
     leading = (entry.type.shape[0] for entry in graph.inputs if entry.type.rank)
     return frozenset(str(size) for size in leading if isinstance(size, Dim) and size.is_symbol)
 
@@ -108,20 +111,21 @@ def _number(size: Size, env: Mapping[str, int]) -> int:
 def draw_inputs(graph: Graph, env: Sizes, seed: int) -> dict[str, Array]:
     """Inputs for `graph`, the same for the same seed.
 
-    Floats are normal, with a standard deviation of 1 or 3; integers are from 0 to 8. What becomes
-    indices or classes are integers below their number, floats among them as well. Bools are even.
-    Strings, and integers that are looked up, come from the vocabulary and elsewhere.
+    Floats are normal, the samples of a batch with standard deviations of 0.1, 1 and 3 in turn: one
+    leaves a softmax unsaturated, another passes a threshold. Integers are from 0 to 8. What
+    becomes indices or classes are integers below their number, floats among them as well. Bools
+    are even. Strings, and integers that are looked up, come from the vocabulary and elsewhere.
     """
     limits = _index_limits(graph, env)
     vocabularies = find_vocabularies(graph)
     rng = np.random.default_rng([seed, *(number for _, number in sorted(env.items()))])
-    scale = rng.choice([1.0, 3.0])
+    batches = batch_symbols(graph)
     return {
         entry.name: _draw(
             entry,
             [_number(size, env) for size in entry.type.shape],
             rng,
-            scale,
+            bool(entry.type.rank) and str(entry.type.shape[0]) in batches,
             limits.get(entry.name),
             vocabularies.get(entry.name),
         )
@@ -133,7 +137,7 @@ def _draw(
     entry: Input,
     shape: list[int],
     rng: np.random.Generator,
-    scale: float,
+    batched: bool,
     limit: int | None,
     vocabulary: Vocabulary | None,
 ) -> np.ndarray[Any, Any]:
@@ -143,7 +147,11 @@ def _draw(
     if vocabulary is not None and dtype.is_integer:
         return draw_keys(vocabulary, shape, dtype, rng)
     if dtype.is_floating and limit is None:
-        return (scale * rng.standard_normal(shape)).astype(dtype.numpy)
+        numbers = rng.standard_normal(shape)
+        if batched:
+            scales = np.resize(SCALES, shape[0])
+            numbers *= scales.reshape(-1, *(1 for _ in shape[1:]))
+        return numbers.astype(dtype.numpy)
     below = 2 if dtype is DType.BOOL else limit or INTEGERS
     if dtype.is_floating:
         below = min(below, EXACT_IN_FLOATS)

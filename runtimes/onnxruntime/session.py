@@ -136,7 +136,8 @@ class OnnxRuntimeExecutable:
     def _compute(self, arrays: Mapping[str, Array]) -> list[Array]:
         """The outputs in order. An OrtValue takes no strings from NumPy, and NumPy no bfloat16."""
         if any(info.dtype is DType.STRING for info in (*self.inputs, *self.outputs)):
-            return [np.asarray(array) for array in self._session.run(None, dict(arrays))]
+            feeds = {name: _with_strings(array) for name, array in arrays.items()}
+            return [np.asarray(array) for array in self._session.run(None, feeds)]
         feeds = {name: _to_ort(array) for name, array in arrays.items()}
         return [_from_ort(value) for value in self._session.run_with_ort_values(None, feeds)]
 
@@ -200,6 +201,11 @@ def _info(argument: Any) -> TensorInfo:
     if argument.type not in _DTYPES:
         raise ExportError(f"'{argument.name}' is a {argument.type}, which is no dense tensor")
     return TensorInfo(argument.name, _DTYPES[argument.type], tuple(argument.shape))
+
+
+def _with_strings(array: Array) -> Any:
+    """What a run that has strings takes: NumPy's arrays, but for bfloat16."""
+    return _to_ort(array) if array.dtype == DType.BFLOAT16.numpy else array
 
 
 def _to_ort(array: Array) -> Any:

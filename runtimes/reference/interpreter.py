@@ -5,20 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from kcompile.ir.errors import ExportError, VerifyError
 from kcompile.ir.graph import Graph
 from kcompile.ir.op import evaluate
+from kcompile.ir.types import DType
 from kcompile.runtimes.binding import bind_arrays, bind_op, describe, mismatch
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 
 
-def run(graph: Graph, arrays: Mapping[str, Any]) -> tuple[Arrays, Arrays]:
+def run(
+    graph: Graph, arrays: Mapping[str, Any], *, jitter: np.random.Generator | None = None
+) -> tuple[Arrays, Arrays]:
     """Outputs by output name, and next states by state name, of `graph` on `arrays`.
 
     A state without update is not among the next states.
+
+    Args:
+        graph: what to run.
+        arrays: by input name.
+        jitter: changes every floating-point value that is made at random by up to a unit in the
+            last place, which shows how far rounding carries (Monte Carlo arithmetic: Parker,
+            1997).
 
     Raises:
         DataError: the arrays do not fit the inputs.
@@ -27,7 +38,8 @@ def run(graph: Graph, arrays: Mapping[str, Any]) -> tuple[Arrays, Arrays]:
     """
     bound, env = bind_arrays(graph, arrays)
     values = {name: np.asarray(array) for name, array in bound.items()}
-    for node in graph.nodes:
+    last_uses = _last_uses(graph)
+    for index, node in enumerate(graph.nodes):
         operands = tuple(None if value is None else values[value.name] for value in node.inputs)
         try:
             results = evaluate(bind_op(node, operands, env, graph), operands)
@@ -36,6 +48,34 @@ def run(graph: Graph, arrays: Mapping[str, Any]) -> tuple[Arrays, Arrays]:
             raise error.located(layer) from None
         if problem := mismatch(node, results, env):
             raise VerifyError(f"the reference {problem}", where=describe(graph, node))
+        if jitter is not None:
+            results = tuple(_jittered(array, jitter) for array in results)
         values.update(zip((value.name for value in node.outputs), results, strict=True))
+        for name in last_uses.get(index, ()):  # their memory is used again for what follows
+            del values[name]
     outputs = {output.name: values[output.value.name] for output in graph.outputs}
     return outputs, {update.state.name: values[update.value.name] for update in graph.updates}
+
+
+def _last_uses(graph: Graph) -> dict[int, list[str]]:
+    """Names of the values that nothing uses after a node, by the node's index."""
+    kept = {output.value.name for output in graph.outputs}
+    kept |= {update.value.name for update in graph.updates}
+    last: dict[str, int] = {}
+    for index, node in enumerate(graph.nodes):
+        last.update((value.name, index) for value in (*node.outputs, *node.inputs) if value)
+    uses: dict[int, list[str]] = {}
+    for name, index in last.items():
+        if name not in kept:
+            uses.setdefault(index, []).append(name)
+    return uses
+
+
+def _jittered(array: np.ndarray[Any, Any], rng: np.random.Generator) -> np.ndarray[Any, Any]:
+    dtype = DType.of(array.dtype)
+    if not dtype.is_floating:
+        return array
+    unit = float(ml_dtypes.finfo(array.dtype).eps)
+    noise = rng.random(array.shape, np.float64 if dtype is DType.FLOAT64 else np.float32)
+    with np.errstate(all="ignore"):
+        return (array + array * (unit * (2 * noise - 1))).astype(array.dtype, copy=False)

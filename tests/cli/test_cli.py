@@ -90,6 +90,19 @@ def test_explain(spec: Path) -> None:
     assert "not verified" in result.stderr
 
 
+def test_passes_are_checked_when_asked(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    onnx = spec.with_name("m.onnx")
+    assert run("compile", spec, "-o", onnx, "--check-passes").exit_code == 0
+    monkeypatch.setattr(
+        "kcompile.runtimes.onnxruntime.translation.compare",
+        lambda *arguments: (_ for _ in ()).throw(kcompile.ir.errors.VerifyError("it differs")),
+    )
+    assert run("compile", spec, "-o", onnx).exit_code == 0
+    result = run("compile", spec, "-o", onnx, "--check-passes")
+    assert result.exit_code == 1
+    assert "pass 'bind_weights': it differs" in result.stderr
+
+
 def test_without_weights_a_warning_and_a_seed(spec: Path) -> None:
     spec.with_name("small.weights.h5").unlink()
     files = []

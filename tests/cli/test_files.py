@@ -323,6 +323,38 @@ def test_convert(folder: Path, tmp_path: Path, ending: str) -> None:
     np.testing.assert_allclose(np.asarray(scores), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_convert_carries_how_a_model_is_trained(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="dense")])
+    model.compile(keras.optimizers.Adam(0.02), "mse", metrics=["mae"])
+    x, y = np.ones((8, 3), np.float32), np.zeros((8, 2), np.float32)
+    model.fit(x, y, batch_size=4, epochs=2, verbose=0)
+    model.save(tmp_path / "old.keras")
+    for name in ("new.keras", "new.h5"):
+        result = run("convert", tmp_path / "old.keras", tmp_path / name)
+        assert result.exit_code == 0, result.output
+        assert kcompile.models.load_model(tmp_path / name).optimizer.iterations == 4
+    # Of its own .h5 files, too, Keras restores no slots.
+    found = keras.saving.load_model(tmp_path / "new.keras")
+    pairs = zip(found.optimizer.variables, model.optimizer.variables, strict=True)
+    for variable, wanted in pairs:
+        np.testing.assert_array_equal(variable.numpy(), wanted.numpy())
+
+
+def test_convert_leaves_out_training_that_is_not_known(tmp_path: Path) -> None:
+    @keras.saving.register_keras_serializable("mine")
+    def own_loss(y: Any, z: Any) -> Any:
+        return keras.ops.mean(y - z)
+
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="dense")])
+    model.compile("adam", own_loss)
+    model.save(tmp_path / "old.keras")
+    result = run("convert", tmp_path / "old.keras", tmp_path / "new.keras")
+    assert result.exit_code == 0, result.output
+    assert "warning: how the model is trained is left out" in result.stderr
+    assert not keras.saving.load_model(tmp_path / "new.keras").compiled
+
+
 def test_convert_refuses_other_endings_and_its_own_input(folder: Path, tmp_path: Path) -> None:
     result = run("convert", folder / "two.h5", tmp_path / "x.onnx")
     assert result.exit_code == 1

@@ -93,6 +93,22 @@ def first_of_each_function() -> list[OpsCase]:
     return list(found.values())
 
 
+def symbolic_model(k: Any, entry: OpsCase) -> Any:
+    """The model that makes a case's call between KerasTensors."""
+    inputs: list[Any] = []
+
+    def symbolic(leaf: Any) -> Any:
+        if not isinstance(leaf, np.ndarray):
+            return leaf
+        name = f"x{len(inputs)}"
+        inputs.append(k.Input(batch_shape=leaf.shape, dtype=str(leaf.dtype), name=name))
+        return inputs[-1]
+
+    args, kwargs = map_leaves(symbolic, entry.args), map_leaves(symbolic, entry.kwargs)
+    owner = k.ops if hasattr(k.ops, entry.function) else k.ops.image
+    return k.Model(inputs, getattr(owner, entry.function)(*args, **kwargs), name="m")
+
+
 @pytest.mark.parametrize(
     "entry",
     [
@@ -101,21 +117,7 @@ def first_of_each_function() -> list[OpsCase]:
     ],
 )
 def test_calls_go_both_ways(entry: OpsCase) -> None:
-    def make(k: Any) -> Any:
-        inputs: list[Any] = []
-
-        def symbolic(leaf: Any) -> Any:
-            if not isinstance(leaf, np.ndarray):
-                return leaf
-            name = f"x{len(inputs)}"
-            inputs.append(k.Input(batch_shape=leaf.shape, dtype=str(leaf.dtype), name=name))
-            return inputs[-1]
-
-        args, kwargs = map_leaves(symbolic, entry.args), map_leaves(symbolic, entry.kwargs)
-        owner = k.ops if hasattr(k.ops, entry.function) else k.ops.image
-        return k.Model(inputs, getattr(owner, entry.function)(*args, **kwargs), name="m")
-
-    ours, theirs, loaded = same_architecture(make)
+    ours, theirs, loaded = same_architecture(lambda k: symbolic_model(k, entry))
     for model in (theirs, loaded):
         again = from_json(model.to_json())
         assert print_graph(again.graph()) == print_graph(ours.graph())

@@ -69,12 +69,15 @@ def none(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return np.zeros(shape, bool)
 
 
+SIDE_BY_SIDE = (operand("n", 3, 8), operand("n", "s", 8), operand("n", "s", 6))
 STATIC = (heads(2, 3, 2, 4), heads(2, 5, 2, 4), heads(2, 5, 2, 3))
 OPEN = (heads("n", "t", 2, 4), heads("n", "s", 2, 4), heads("n", "s", 2, 4))
 NARROW = [[heads(1, 3, 2, 4, dtype=dtype)] * 3 for dtype in (F16, BF16)]
 CAUSAL = ops.Attention(0.5, is_causal=True)
 ATTENTION = [
     smooth("plain", ops.Attention(0.5), *STATIC),
+    smooth("side-by-side", ops.Attention(0.5, num_heads=2), *SIDE_BY_SIDE, n=2, s=5),
+    smooth("side-by-side-causal", ops.Attention(0.5, True, num_heads=2), *SIDE_BY_SIDE, n=2, s=5),
     smooth("symbolic", ops.Attention(0.25), *OPEN, n=2, t=3, s=5),
     smooth("bias", ops.Attention(0.5), *STATIC, operand(2, 1, 3, 5)),
     smooth("bias-row", ops.Attention(-0.5), *STATIC, operand(5)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from tests.ops.case import Array, Case, Operand, operand, smooth, unit, values
 BF16, F16 = DType.BFLOAT16, DType.FLOAT16
 
 Recurrent = ops.Lstm | ops.Gru | ops.SimpleRnn
+Bidirectional = ops.BidirectionalLstm | ops.BidirectionalGru | ops.BidirectionalRnn
 
 
 def holes(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -54,8 +56,9 @@ def case(
 ) -> Case:
     kernel, recurrent, bias_operand = weights(op, channels, units, dtype)
     state = operand("n", units, dtype=dtype, draw=unit)
+    leading = ("t", "n") if op.time_major else ("n", "t")
     operands: list[Operand | None] = [
-        operand("n", "t", channels, dtype=dtype, draw=unit),
+        operand(*leading, channels, dtype=dtype, draw=unit),
         kernel,
         recurrent,
         bias_operand if bias else None,
@@ -85,10 +88,38 @@ def cases_of(op: Recurrent) -> list[Case]:
         case("holes-zero", zero, mask=holes, initial=True),
         case("holes-zero-reverse", replace(zero, reverse=True), mask=holes),
         case("padded", op, mask=padded),
+        case("time-major", replace(op, time_major=True), initial=True),
+        case("time-major-holes", replace(reverse, time_major=True), mask=holes),
         case("padded-one-row", op, mask=padded, n=1),
         case("hard-sigmoid", hard, is_smooth=False),
         case("float16", op, dtype=F16, is_smooth=False),
         case("bfloat16", op, dtype=BF16, mask=holes, is_smooth=False),
+    ]
+
+
+def both_ways(name: str, op: Bidirectional, **options: Any) -> Case:
+    """The case of one direction, with drawn weights and states for the other one too."""
+    one = case(name, op.direction(reverse=False), **options)
+    names = one.op.operand_names()
+    given = dict(zip(names, one.operands, strict=False))
+    wanted = [given.get(operand.removeprefix("backward_")) for operand in op.operand_names()]
+    while wanted[-1] is None:
+        wanted.pop()
+    return replace(one, name=f"{op.name}-{name}", op=op, operands=tuple(wanted))
+
+
+def bidirectional_cases_of(op: Bidirectional) -> list[Case]:
+    return [
+        both_ways("plain", op),
+        both_ways("no-bias", op, bias=False),
+        both_ways("initial", op, initial=True, n=2),
+        both_ways("one-step", op, n=1, t=1),
+        both_ways("holes", op, mask=holes),
+        both_ways("holes-initial", op, mask=holes, initial=True, t=7),
+        both_ways("time-major", replace(op, time_major=True), initial=True),
+        both_ways("time-major-holes", replace(op, time_major=True), mask=holes),
+        both_ways("hard", replace(op, recurrent_activation="hard_sigmoid"), is_smooth=False),
+        both_ways("float16", op, dtype=F16, is_smooth=False),
     ]
 
 
@@ -98,6 +129,10 @@ CASES: list[Case] = [
     *cases_of(ops.Lstm()),
     *cases_of(ops.Gru()),
     *cases_of(ops.SimpleRnn()),
+    *bidirectional_cases_of(ops.BidirectionalLstm()),
+    *bidirectional_cases_of(ops.BidirectionalGru()),
+    *bidirectional_cases_of(ops.BidirectionalRnn()),
+    both_ways("before", ops.BidirectionalGru(reset_after=False), initial=True),
     case("before", GRU_BEFORE, initial=True),
     case("before-no-bias", GRU_BEFORE, bias=False),
     case("before-holes", replace(GRU_BEFORE, reverse=True), mask=holes),

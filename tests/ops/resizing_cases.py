@@ -6,6 +6,7 @@ import numpy as np
 
 from kcompile.ir import ops
 from kcompile.ir.dims import symbol
+from kcompile.ir.ops.resizing import ASYMMETRIC
 from kcompile.ir.ops.transposed import INPUT_OUTPUT_SPATIAL
 from kcompile.ir.ops.windows import CHANNELS_FIRST
 from kcompile.ir.types import DType
@@ -172,6 +173,22 @@ def _symbolic(method: str) -> Case:
     return smooth(f"{method}-symbolic", ops.Resize((2 * H, 3 * W), method), shapes, n=2, h=3, w=4)
 
 
+def _asymmetric() -> list[Case]:
+    def resize(*size: object, **attributes: str) -> ops.Resize:
+        return ops.Resize(size, "bilinear", coordinates=ASYMMETRIC, **attributes)  # type: ignore[arg-type]
+
+    return [
+        smooth("asymmetric", resize(6, 8), image("n", 3, 4, 2), n=2),
+        smooth("asymmetric-other-factors", resize(7, 9), image(2, 3, 4, 2)),
+        smooth("asymmetric-smaller", resize(2, 5), image(1, 6, 7, 2)),
+        smooth("asymmetric-first", resize(9, 4, **FIRST), image(2, 2, 3, 4)),
+        smooth("asymmetric-symbolic", resize(2 * H, 3 * W), image("n", "h", "w", 2), n=1, h=3, w=4),
+        values("asymmetric-one", resize(1, 3), image(1, 1, 1, 1)),
+        values("asymmetric-long", resize(2, 700), image(1, 2, 300, 1)),
+        values("asymmetric-float16", resize(4, 7), image(1, 2, 3, 2, dtype=F16)),
+    ]
+
+
 CASES: list[Case] = [
     *CONVOLUTIONS,
     *NEAREST,
@@ -181,6 +198,7 @@ CASES: list[Case] = [
         for case in _weighted(method)
     ),
     *map(_symbolic, ("bilinear", "bicubic")),
+    *_asymmetric(),
     smooth(
         "bilinear-to-number", ops.Resize((5, 4), "bilinear"), image("n", "h", "w", 1), n=1, h=3, w=7
     ),

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from kcompile.ir import ops
-from kcompile.ir.op import OPS, Op, evaluate
+from kcompile.ir.op import OPS, Op, evaluate, infer_types
 from kcompile.ir.ops import ForeignCall
 from kcompile.ir.ops import random as random_ops
 from kcompile.ir.ops.windows import CHANNELS_FIRST, CHANNELS_LAST
+from kcompile.ir.types import TensorType
 from tests.ops.cases import CASES, assert_same
 
 Array = np.ndarray[Any, Any]
@@ -86,6 +87,22 @@ def test_pooling_equals_keras(
     ):
         expected = function(x, (window, window), (stride, stride), padding, "channels_last")
         assert_same(_reference(op, x), np.asarray(expected))
+
+
+@pytest.mark.parametrize(
+    ("op", "shape", "window"),
+    [
+        (ops.Conv((1, 2), "same", (1, 1)), (2, 0, 4, 2), (3, 3, 2, 4)),
+        (ops.Conv((2, 1), "same", (1, 1), 2), (0, 4, 4, 2), (3, 3, 1, 4)),
+        (ops.MaxPool((2, 3), (1, 2), "same"), (2, 0, 5, 1), None),
+        (ops.AveragePool((2,), (1,), "same"), (0, 5, 1), None),
+    ],
+    ids=repr,
+)
+def test_windows_over_nothing(op: Op, shape: tuple[int, ...], window: Any) -> None:
+    arrays = [np.ones(sizes, np.float32) for sizes in (shape, window) if sizes is not None]
+    (expected,) = infer_types(op, tuple(map(TensorType.of, arrays)))
+    assert TensorType.of(_reference(op, *arrays)) == expected
 
 
 @pytest.mark.parametrize("axis", [-1, 1])

@@ -169,3 +169,25 @@ def test_refuses_clips_that_do_not_meet() -> None:
         "the intervals [-3.0, -2.0] and [0.0, inf] do not meet",
         "a clip to an empty interval",
     ]
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        "%y : f32[2] = slice(%x) {starts=[0], limits=[4], strides=[2]}",
+        "%y : f32[5] = pad(%x) {widths=[[0,1]]}",
+        "%y : f32[4] = dropout(%x, %rng) {rate=0.5, stream=1, forced=true}",
+        "%y : f32[4] = subtract(%zero, %x)",
+        "%y : f32[4] = divide(%one, %x)",
+        "%y : f32[4] = power(%one, %x)",
+    ],
+)
+def test_what_is_nearly_an_identity_stays(node: str) -> None:
+    given = {
+        "rng": "rng %rng : u32[2]",
+        "zero": "%zero : f32[] = constant() {value=f32[]<0.0>}",
+        "one": "%one : f32[] = constant() {value=f32[]<1.0>}",
+    }
+    used = [line for name, line in given.items() if f"%{name}" in node]
+    text = "\n".join(["data %x : f32[4]", *used, node, 'output "y" = %y'])
+    assert check_unchanged(eliminate_identities, text) == []

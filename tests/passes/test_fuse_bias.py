@@ -176,3 +176,42 @@ def test_not_with_a_stack_of_matrices_or_data() -> None:
         output "t" = %t
         """
     assert check_unchanged(fuse_bias, text) == []
+
+
+def test_a_bias_that_is_split_like_the_product() -> None:
+    check(
+        fuse_bias,
+        """
+        data %x : f32[batch,time,4]
+        param %w : f32[4,6]
+        param %b : f32[2,3]
+        %m : f32[batch,time,6] = matmul(%x, %w) @"query"
+        %r : f32[batch,time,2,3] = reshape(%m) {shape=[batch,time,2,3]} @"query"
+        %y : f32[batch,time,2,3] = add(%r, %b) @"query"
+        output "y" = %y
+        """,
+        """
+        data %x : f32[batch,time,4]
+        param %w : f32[4,6]
+        param %b : f32[2,3]
+        %query:reshape : f32[6] = reshape(%b) {shape=[6]} @"query"
+        %query:linear : f32[batch,time,6] = linear(%x, %w, %query:reshape) @"query"
+        %query:reshape_1 : f32[batch,time,2,3] = reshape(%query:linear) {shape=[batch,time,2,3]} @"query"
+        output "y" = %query:reshape_1
+        """,  # noqa: E501
+    )
+
+
+def test_an_addend_that_is_not_split_like_the_product_stays() -> None:
+    check_unchanged(
+        fuse_bias,
+        """
+        data %x : f32[batch,2,4]
+        param %w : f32[4,6]
+        param %b : f32[2,1,3]
+        %m : f32[batch,2,6] = matmul(%x, %w)
+        %r : f32[batch,2,2,3] = reshape(%m) {shape=[batch,2,2,3]}
+        %y : f32[batch,2,2,3] = add(%r, %b)
+        output "y" = %y
+        """,
+    )

@@ -67,3 +67,32 @@ def test_a_single_reshape_stays() -> None:
         output "y" = %a
         """
     assert check_unchanged(merge_reshapes, text) == []
+
+
+def test_reduced_axes_that_come_back_are_kept() -> None:
+    check(
+        merge_reshapes,
+        """
+        data %x : f32[batch,4,3]
+        %m : f32[batch,3] = reduce_mean(%x) {axes=[1]} @"pool"
+        %y : f32[batch,1,3] = reshape(%m) {shape=[batch,1,3]} @"reshape"
+        output "y" = %y
+        """,
+        """
+        data %x : f32[batch,4,3]
+        %pool:reduce_mean : f32[batch,1,3] = reduce_mean(%x) {axes=[1], keepdims=true} @"pool"
+        output "y" = %pool:reduce_mean
+        """,
+    )
+
+
+def test_other_shapes_of_what_is_reduced_stay() -> None:
+    check_unchanged(
+        merge_reshapes,
+        """
+        data %x : f32[batch,4,3]
+        %m : f32[batch,3] = reduce_max(%x) {axes=[1]}
+        %y : f32[batch,3,1] = reshape(%m) {shape=[batch,3,1]}
+        output "y" = %y
+        """,
+    )

@@ -211,6 +211,7 @@ NOT_PUSHED = {
     *("binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"),
     *("attention", "layer_norm", "rms_norm", "conv_transpose", "resize"),
     *("lstm", "gru", "simple_rnn"),
+    *("bidirectional_lstm", "bidirectional_gru", "bidirectional_rnn"),
     *("constant", "dim_size", "iota", "random_uniform", "dropout"),
     *("gather", "linear", "matmul", "one_hot", "reshape", "transpose"),
     *("cum_sum", "gather_elements", "reverse", "scatter_nd", "tile", "top_k", "trilu"),
@@ -218,6 +219,7 @@ NOT_PUSHED = {
     *("custom_gradient", "foreign_call", "if", "scan", "while"),
     *("ascii_lower", "count_tokens", "cross_hash", "hash_bucket", "lookup", "remove_characters"),
     "split_string",
+    *("dynamic_quantize", "integer_matmul"),
 }
 
 

@@ -1,7 +1,7 @@
 """Tests of `rebuild`."""
 
 from kcompile.ir.graph import Graph, Node, Value
-from kcompile.ir.ops import Add, Negative, Relu, Tanh
+from kcompile.ir.ops import Add, Negative, Relu, Subtract, Tanh
 from kcompile.passes.rebuild import Operands, Rebuild, rebuild
 from tests.passes.helpers import body_of, graph_of
 
@@ -22,6 +22,25 @@ def test_nothing_to_do_gives_the_same_graph() -> None:
     graph = graph_of(TEXT)
     assert rebuild(graph) is graph
     assert rebuild(graph, lambda node, operands, new: None) is graph
+
+
+def test_the_order_of_operands_tells_nodes_apart() -> None:
+    def swap(node: Node, operands: Operands, new: Rebuild) -> tuple[Value, ...] | None:
+        if not isinstance(node.op, Add):
+            return None
+        a, b = operands
+        return new.emit(Negative(), new.emit(Subtract(), b, a)[0])
+
+    text = """
+    data %x : f32[2]
+    data %z : f32[2]
+    %a : f32[2] = subtract(%x, %z)
+    %b : f32[2] = add(%x, %z)
+    output "a" = %a
+    output "b" = %b
+    """
+    result = rebuild(graph_of(text), swap)
+    assert "%subtract : f32[2] = subtract(%z, %x)" in body_of(result)
 
 
 def test_kept_nodes_keep_names_and_sources() -> None:

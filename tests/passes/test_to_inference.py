@@ -54,6 +54,21 @@ def test_batch_norm_and_dropout() -> None:
     )
 
 
+def test_the_normalized_axis_stays() -> None:
+    graph = graph_of("""
+        data %x : f32[batch,2,2]
+        state %m : f32[2]
+        state %v : f32[2]
+        %y : f32[batch,2,2], %mean : f32[2], %w : f32[2] = batch_norm_training(%x) {axis=1}
+        output "y" = %y
+        update %m = %mean
+        update %v = %w
+    """)
+    assert "%batch_norm : f32[batch,2,2] = batch_norm(%x, %m, %v) {axis=1}" in body_of(
+        to_inference(graph)
+    )
+
+
 def test_a_shared_layer_has_one_pair_of_statistics() -> None:
     check_text(
         to_inference,

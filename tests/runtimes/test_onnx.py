@@ -458,8 +458,24 @@ def test_every_opset_runs(opset: int) -> None:
 
 
 def test_an_opset_that_is_too_low_is_refused() -> None:
-    with pytest.raises(ExportError, match="'probabilities': gelu: needs opset 20.*opset 17.*Ask"):
-        export_graph(classifier(ops.Gelu()), opset=17)
+    builder = Builder("bits")
+    x = builder.input("x", TensorType(DType.INT32, (2,)))
+    with builder.scope("masked"):
+        (y,) = builder.emit(ops.BitwiseAnd(), x, x)
+    graph = builder.finish([("y", y)])
+    with pytest.raises(ExportError, match="'masked': bitwise_and: needs opset 18.*opset 17.*Ask"):
+        export_graph(graph, opset=17)
+
+
+@pytest.mark.parametrize("approximate", [False, True])
+@pytest.mark.parametrize("dtype", [F32, DType.FLOAT16])
+def test_gelu_is_spelled_out_where_the_opset_has_none(approximate: bool, dtype: DType) -> None:
+    builder = Builder("gelu")
+    x = builder.input("x", TensorType(dtype, (BATCH, 7)))
+    graph = builder.finish([("y", builder.emit(ops.Gelu(approximate), x)[0])])
+    model = export_graph(graph, opset=19)
+    assert "Gelu" not in op_types(model)
+    verify_model(graph, model)
 
 
 @pytest.mark.parametrize("opset", [16, 29])
@@ -570,26 +586,68 @@ def test_check_model_refuses_an_invalid_model() -> None:
         check_model(model)
 
 
+_SIZES = {"n": 2, "s": 4}
+#: bias or mask, which broadcast to `[N, H, T, S]`.
+_ADDED = {
+    "nothing": (None, None),
+    "bias": (("n", 2, 3, "s"), None),
+    "row": (("s",), None),
+    "mask": (None, ("n", 1, 1, "s")),
+    "both": ((3, "s"), ("n", 1, 3, "s")),
+}
+
+
 @pytest.mark.parametrize("is_causal", [False, True])
-@pytest.mark.parametrize("num_keys", [4, "time"])
-def test_attention_and_rms_normalization_are_native_from_opset_23(
-    is_causal: bool, num_keys: int | str
+@pytest.mark.parametrize("added", _ADDED)
+def test_attention_of_heads_side_by_side_is_native_from_opset_23(
+    added: str, is_causal: bool
 ) -> None:
-    size = symbol(num_keys) if isinstance(num_keys, str) else num_keys
     builder = Builder("attention")
-    q = builder.input("q", TensorType(F32, (BATCH, 3, 2, 5)))
-    k = builder.input("k", TensorType(F32, (BATCH, size, 2, 5)))
-    (y,) = builder.emit(ops.Attention(0.4, is_causal), q, k, k)
+
+    def operand(name: str, dtype: DType, shape: Any) -> Value | None:
+        if shape is None:
+            return None
+        sizes = (symbol(size) if isinstance(size, str) else size for size in shape)
+        return builder.input(name, TensorType(dtype, tuple(sizes)))
+
+    q, k = operand("q", F32, ("n", 3, 10)), operand("k", F32, ("n", "s", 10))
+    bias, mask = _ADDED[added]
+    others = operand("bias", F32, bias), operand("mask", DType.BOOL, mask)
+    (y,) = builder.emit(ops.Attention(0.4, is_causal, num_heads=2), q, k, k, *others)
     (y,) = builder.emit(ops.RmsNorm((-1,)), y)
     graph = builder.finish([("y", y)])
     rng = np.random.default_rng(0)
     arrays = {
-        name: rng.normal(size=(2, rows, 2, 5)).astype("f") for name, rows in (("q", 3), ("k", 4))
+        entry.name: rng.normal(size=entry.type.substitute(_SIZES).static_shape).astype("f")
+        for entry in graph.inputs
     }
+    if mask is not None:
+        arrays["mask"] = arrays["mask"] > 0
+        arrays["mask"][0] = False  # one that sees nothing
     expected = reference.run(graph, arrays)[0]["y"]
+    assert export_graph(graph).opset_import[0].version == 23
     for opset, native in ((17, False), (23, True)):
         model = export_graph(graph, opset=opset)
         kinds = {node.op_type for node in model.graph.node}
         assert ({"Attention", "RMSNormalization"} <= kinds) is native
-        found = OnnxRuntimeExecutable(model.SerializeToString()).run(arrays)["y"]
-        np.testing.assert_allclose(found, expected, 1e-5, 1e-6)
+        for optimization in ("off", "all"):
+            executable = OnnxRuntimeExecutable(model.SerializeToString(), optimization=optimization)
+            np.testing.assert_allclose(executable.run(arrays)["y"], expected, 1e-5, 1e-6)
+
+
+def test_attention_with_an_axis_of_heads_is_spelled_out() -> None:
+    builder = Builder("attention")
+    q = builder.input("q", TensorType(F32, (BATCH, 3, 2, 5)))
+    model = export_graph(builder.finish([("y", builder.emit(ops.Attention(0.4), q, q, q)[0])]))
+    assert (model.opset_import[0].version, "Attention" in op_types(model)) == (17, False)
+
+
+def test_a_residual_before_a_layer_norm_is_a_sum() -> None:
+    builder = Builder("residual")
+    x, y = (builder.input(name, TensorType(F32, (BATCH, 3, 8))) for name in "ab")
+    (total,) = builder.emit(ops.Add(), x, y)
+    (norm,) = builder.emit(ops.LayerNorm((-1,)), total)
+    graph = builder.finish([("y", builder.emit(ops.Add(), total, norm)[0])])
+    model = export_graph(graph)
+    assert [node.op_type for node in model.graph.node] == ["Sum", "LayerNormalization", "Add"]
+    verify_model(graph, model)

@@ -244,6 +244,49 @@ def test_catches_an_optimizer_that_is_wrong() -> None:
         verify_model(graph, export_graph(graph), compute=wrong)
 
 
+def magnifying() -> Graph:
+    """`y = (x + 1000 - 1000) * 1000`: what rounding loses at the sum is magnified."""
+    builder = Builder("magnifying")
+    x = builder.input("x", TensorType(F32, (BATCH, 40)))
+    thousand = builder.constant(np.array(1000.0, np.float32))
+    y = builder.emit(ops.Subtract(), builder.emit(ops.Add(), x, thousand)[0], thousand)[0]
+    return builder.finish([("y", builder.emit(ops.Multiply(), y, thousand)[0])])
+
+
+def test_allows_for_rounding_that_is_magnified() -> None:
+    """The same numbers in another order: 1,000 units in the last place, and not wrong."""
+    builder = Builder("magnifying")
+    x = builder.input("x", TensorType(F32, (BATCH, 40)))
+    third, rest = (builder.constant(np.array(n, np.float32)) for n in (333.3, 666.7))
+    thousand = builder.constant(np.array(1000.0, np.float32))
+    y = builder.emit(ops.Add(), builder.emit(ops.Add(), x, third)[0], rest)[0]
+    y = builder.emit(ops.Subtract(), y, thousand)[0]
+    other = builder.finish([("y", builder.emit(ops.Multiply(), y, thousand)[0])])
+    report = verify_model(magnifying(), export_graph(other))
+    assert any(entry.is_wide for entry in report.comparisons)
+    assert "where rounding is magnified" in report.as_metadata()["kcompile.verification.tolerances"]
+
+
+def test_magnified_rounding_hides_nothing() -> None:
+    builder = Builder("magnifying")
+    x = builder.input("x", TensorType(F32, (BATCH, 40)))
+    thousand = builder.constant(np.array(1000.0, np.float32))
+    wrong = builder.constant(np.array(1020.0, np.float32))
+    y = builder.emit(ops.Subtract(), builder.emit(ops.Add(), x, thousand)[0], thousand)[0]
+    other = builder.finish([("y", builder.emit(ops.Multiply(), y, wrong)[0])])
+    with pytest.raises(VerifyError, match="output 'y'.*it differs by"):
+        verify_model(magnifying(), export_graph(other))
+
+
+def test_samples_that_depend_on_each_other_are_run_alone() -> None:
+    builder = Builder("centred")
+    x = builder.input("x", TensorType(F32, (BATCH, 4)))
+    y = builder.emit(ops.Subtract(), x, builder.emit(ops.ReduceMean((0,), True), x)[0])[0]
+    graph = builder.finish([("y", y)])
+    report = verify_model(graph, export_graph(graph))
+    assert {entry.sizes for entry in report.comparisons} == {(("batch", 1),), (("batch", 3),)}
+
+
 ONE = np.array([1.0, np.nan, np.inf, 3.0], np.float32)
 
 

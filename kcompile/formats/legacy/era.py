@@ -22,12 +22,15 @@ class Era:
         major, minor, patch: of the version.
         backend: in lower case. Where the file does not tell, `UNKNOWN` in Keras 1, which never did,
             and `tensorflow` since.
+        is_of_tensorflow: whether it is the Keras inside TensorFlow, of the time when there was
+            another one beside it.
     """
 
     major: int
     minor: int
     patch: int = 0
     backend: str = "tensorflow"
+    is_of_tensorflow: bool = False
 
     def __str__(self) -> str:
         return f"Keras {self.major}.{self.minor}.{self.patch} ({self.backend})"
@@ -43,10 +46,11 @@ def parse_era(version: str | None, backend: str | None, place: Place) -> Era:
     if found is None:
         raise (place / "keras_version").error(f"is no version: {shorten(version)}")
     major = int(found[1])
+    of_tensorflow = found[4] == "-tf"
     if backend is None:
         name = UNKNOWN if major == 1 else "tensorflow"
-        return Era(major, int(found[2]), int(found[3] or 0), name)
+        return Era(major, int(found[2]), int(found[3] or 0), name, of_tensorflow)
     name = "plaidml" if "plaidml" in backend else backend.lower()  # plaidml.keras.backend
     if name not in BACKENDS:
         raise (place / "backend").error(f"is no backend of Keras: {shorten(backend)}")
-    return Era(major, int(found[2]), int(found[3] or 0), name)
+    return Era(major, int(found[2]), int(found[3] or 0), name, of_tensorflow)

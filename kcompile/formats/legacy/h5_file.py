@@ -122,7 +122,13 @@ def weights_group(contents: Contents) -> str | None:
 
 
 def load_weights(
-    model: Model, contents: Contents, *, by_name: bool = False, skip_mismatch: bool = False
+    model: Model,
+    contents: Contents,
+    *,
+    by_name: bool = False,
+    skip_mismatch: bool = False,
+    origins: Mapping[tuple[str, ...], str] | None = None,
+    renamed: Mapping[tuple[str, ...], str] | None = None,
 ) -> None:
     """Read the weights of a model from a legacy file, as Keras does.
 
@@ -131,6 +137,8 @@ def load_weights(
         contents: of the file.
         by_name: whether only layers with the same name get weights, and others stay as they are.
         skip_mismatch: whether to warn of weights that do not fit, and leave them as they are.
+        origins, renamed: of the layers in the file of the model's architecture, as `upgrade` gives
+            them.
 
     Raises:
         FormatError: the file is malformed; or layers or weights do not fit.
@@ -140,6 +148,11 @@ def load_weights(
     era = _read_era(contents)
     saved = read_layers(contents, group)
     where = contents.where
-    matched = match_by_name(model, saved) if by_name else match_layers(model, saved, era, where)
+    if by_name:
+        matched = match_by_name(model, saved)
+    else:
+        matched = match_layers(model, saved, era, where, renamed or {})
     skip_numbers = skip_mismatch and by_name
-    _assign(_read_all(matched, era, {}, skip_shapes=skip_mismatch, skip_numbers=skip_numbers))
+    _assign(
+        _read_all(matched, era, origins or {}, skip_shapes=skip_mismatch, skip_numbers=skip_numbers)
+    )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Final
 
+from kcompile.formats.legacy.era import Era
 from kcompile.formats.place import Place, shorten
+from kcompile.layers.resizing import KERAS_2_BILINEAR
 
 Config = dict[str, Any]
 
@@ -88,6 +91,11 @@ _CUDNN: dict[str, Config] = {
     "CuDNNGRU": {"activation": "tanh", "recurrent_activation": "sigmoid", "reset_after": True},
     "CuDNNLSTM": {"activation": "tanh", "recurrent_activation": "sigmoid"},
 }
+#: What a layer of TensorFlow 2 has to be for cuDNN to compute it.
+_OF_CUDNN: dict[str, Config] = {
+    "GRU": {**_CUDNN["CuDNNGRU"], "recurrent_dropout": 0, "unroll": False, "use_bias": True},
+    "LSTM": {**_CUDNN["CuDNNLSTM"], "recurrent_dropout": 0, "unroll": False, "use_bias": True},
+}
 
 
 def upgrade_keys(class_name: str, config: Config, place: Place) -> tuple[str, Config]:
@@ -130,6 +138,78 @@ def _without_inert(name: str, config: Config, place: Place) -> Config:
                 f"{shorten(config[key])} is not supported; only {shorten(allowed[0])} is"
             )
     return {key: value for key, value in config.items() if key not in inert}
+
+
+def upgrade_interpolation(config: Config, era: Era, place: Place) -> Config:
+    """The config of an UpSampling2D with its interpolation as that Keras computed it.
+
+    From 2.2.3 to 2.3, `bilinear` was that of TensorFlow 1, on Theano as well. The Keras inside
+    TensorFlow computed the same in 1.13 and 1.14, but did not write the interpolation into files,
+    which it read as `nearest`; since 1.15 it is today's.
+
+    Raises:
+        FormatError: what wrote the file had no such interpolation that is known.
+    """
+    version = (era.major, era.minor, era.patch)
+    if era.is_of_tensorflow or version >= (2, 4, 0):
+        if "interpolation" not in config and version == (2, 2, 4):
+            warnings.warn(
+                f"{place}: TensorFlow 1.13 and 1.14 left out the interpolation of UpSampling2D;"
+                " it is read as 'nearest', as they did",
+                stacklevel=2,
+            )
+        return config
+    if config.get("interpolation") != "bilinear":
+        return config
+    if version < (2, 2, 3) or era.backend not in ("tensorflow", "theano"):
+        raise (place / "interpolation").error(
+            f"how {era} interpolated is not known",
+            hint="Write the keras_version and backend that the model was made with into the file",
+        )
+    return {**config, "interpolation": KERAS_2_BILINEAR}
+
+
+def makes_masks(config: Any) -> bool:
+    """Whether a layer in a config makes a mask."""
+    stack = [config]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, list):
+            stack += value
+        elif isinstance(value, dict):
+            if value.get("class_name") == "Masking" or value.get("mask_zero"):
+                return True
+            stack += value.values()
+    return False
+
+
+def keeps_masked_outputs(config: Config, era: Era) -> bool:
+    """Whether masked steps of a Bidirectional have the output of the step before, and not zeros.
+
+    They have in the Keras beside TensorFlow, and in the one inside up to 1.12. In 2.0 and 2.1 the
+    LSTM and GRU that cuDNN may compute left zeros out as well; these versions differ from 1.13 to
+    1.15 in that initializers name no dtype.
+
+    Args:
+        config: of the Bidirectional.
+        era: of the file.
+    """
+    version = (era.major, era.minor, era.patch)
+    if not era.is_of_tensorflow:
+        return version < (2, 4, 0)
+    if version != (2, 2, 4):
+        return version < (2, 2, 4)
+    inner = config.get("layer")
+    if not isinstance(inner, dict) or inner.get("class_name") not in _OF_CUDNN:
+        return False
+    given = inner.get("config")
+    if not isinstance(given, dict):
+        return False
+    initializer = given.get("bias_initializer")
+    names_dtype = isinstance(initializer, dict) and "dtype" in (initializer.get("config") or {})
+    return not names_dtype and all(
+        given.get(key, value) == value for key, value in _OF_CUDNN[inner["class_name"]].items()
+    )
 
 
 def check_padding(name: str, config: Config, place: Place) -> None:

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from kcompile import activations
+from kcompile.formats.keras2_forms import KERAS_2_HARD_SIGMOID
 from kcompile.formats.legacy.era import Era
 from kcompile.formats.place import Place, require_dict, require_keys, shorten
 
 Config = dict[str, Any]
 
-#: What the hard sigmoid of Keras 1 and 2 is called here: `clip(0.2 x + 0.5, 0, 1)`. Keras 3's
-#: divides by 6.
-KERAS_2_HARD_SIGMOID = "hard_sigmoid_keras2"
 #: The name of all functions without one.
 LAMBDA = "<lambda>"
 

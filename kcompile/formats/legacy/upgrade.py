@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kcompile.formats.function_table import BY_CLASS
+from kcompile.formats.keras2_forms import KERAS_2_HARD_SIGMOID, is_hard_sigmoid
 from kcompile.formats.legacy import inbound, keras1, keras2, operations
 from kcompile.formats.legacy.era import Era
 from kcompile.formats.legacy.objects import (
@@ -85,7 +86,7 @@ def upgrade(
     """
     entry = require_dict(config, place)
     entry = {key: value for key, value in entry.items() if key not in _OF_A_FILE}
-    upgrader = _Upgrader(era, activations or {}, keras1.orderings(entry))
+    upgrader = _Upgrader(era, activations or {}, entry)
     with locating({}, place):
         if _class_name(entry, place) not in _MODELS:
             # A class of the user's, perhaps; reading tells.
@@ -123,10 +124,11 @@ def _has_old_nodes(layers: list[Any]) -> bool:
 class _Upgrader:
     """What the parts of a config have in common while it is rewritten."""
 
-    def __init__(self, era: Era, activations: Mapping[str, str], orderings: frozenset[str]) -> None:
+    def __init__(self, era: Era, activations: Mapping[str, str], config: Config) -> None:
         self.era = era
         self.activations = activations
-        self.orderings = orderings
+        self.orderings = keras1.orderings(config)
+        self.makes_masks = keras2.makes_masks(config)
         self.origins: dict[Path, str] = {}
         self.renamed: dict[Path, str] = {}
 
@@ -265,6 +267,11 @@ class _Upgrader:
                 self.origins[path] = class_name
             class_name, config = keras1.upgrade_keys(class_name, config, self.orderings, place)
         class_name, config = keras2.upgrade_keys(class_name, config, place)
+        if class_name == "UpSampling2D":
+            config = keras2.upgrade_interpolation(config, self.era, place)
+        is_masked = class_name == "Bidirectional" and self.makes_masks
+        if is_masked and keras2.keeps_masked_outputs(config, self.era):
+            config["zero_output_for_mask"] = False
         if self.era.backend == "theano":
             keras2.check_padding(class_name, config, place)
         if class_name != entry["class_name"]:
@@ -306,6 +313,8 @@ class _Upgrader:
             return [self._inner(entry, place[i], path) for i, entry in enumerate(value)]
         if key in _INNER and value is not None:
             return self._inner(value, place, path)
+        if key.endswith("activation") and is_hard_sigmoid(value):
+            return KERAS_2_HARD_SIGMOID
         if key.endswith("activation") and _is_layer(value):
             return self._inner(value, place, path)
         return self._object(key, value, place)

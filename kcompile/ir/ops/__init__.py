@@ -17,6 +17,11 @@ from kcompile.ir.ops.activation import (
 )
 from kcompile.ir.ops.arithmetic import FloorDivide, IsInf
 from kcompile.ir.ops.attention import Attention
+from kcompile.ir.ops.bidirectional import (
+    BidirectionalGru,
+    BidirectionalLstm,
+    BidirectionalRnn,
+)
 from kcompile.ir.ops.bitwise import (
     BitwiseAnd,
     BitwiseNot,
@@ -81,6 +86,13 @@ from kcompile.ir.ops.loss import (
 )
 from kcompile.ir.ops.normalization import BatchNorm, BatchNormTraining
 from kcompile.ir.ops.pooling import AveragePool, MaxPool
+from kcompile.ir.ops.quantization import (
+    Dequantize,
+    DynamicQuantize,
+    FakeQuantize,
+    IntegerMatmul,
+    Quantize,
+)
 from kcompile.ir.ops.random import Dropout, RandomUniform
 from kcompile.ir.ops.rearrangement import Reverse, Tile, Trilu
 from kcompile.ir.ops.recurrent import Gru, Lstm, SimpleRnn
@@ -146,6 +158,9 @@ __all__ = [
     "BatchNorm",
     "BatchNormTraining",
     "BinaryCrossentropy",
+    "BidirectionalGru",
+    "BidirectionalLstm",
+    "BidirectionalRnn",
     "BitwiseAnd",
     "BitwiseNot",
     "BitwiseOr",
@@ -165,14 +180,17 @@ __all__ = [
     "CrossHash",
     "CumSum",
     "CustomGradient",
+    "Dequantize",
     "DimSize",
     "Divide",
     "Dropout",
+    "DynamicQuantize",
     "Elu",
     "Equal",
     "Erf",
     "Exp",
     "Expm1",
+    "FakeQuantize",
     "Floor",
     "FloorDivide",
     "ForeignCall",
@@ -188,6 +206,7 @@ __all__ = [
     "Gru",
     "HashBucket",
     "If",
+    "IntegerMatmul",
     "Iota",
     "IsFinite",
     "IsInf",
@@ -215,6 +234,7 @@ __all__ = [
     "OneHot",
     "Pad",
     "Power",
+    "Quantize",
     "RandomUniform",
     "ReduceMax",
     "ReduceMean",

@@ -79,25 +79,50 @@ class Conv(Op):
             x = np.moveaxis(x, 1, -1)
         if self.kernel_format == OUTPUT_INPUT_SPATIAL:
             w = np.moveaxis(w, (1, 0), (-2, -1))
-        num_axes = x.ndim - 2
         pads = explicit_padding(
             self.padding, x.shape[1:-1], w.shape[:-2], self.strides, self.dilation
         )
-        padded = np.pad(x, ((0, 0), *pads, (0, 0)))
+        wide = np.promote_types(x.dtype, np.float32)
+        padded = np.pad(x.astype(wide, copy=False), ((0, 0), *pads, (0, 0)))
         windows = view_windows(padded, w.shape[:-2], self.strides, self.dilation)
-        axes_of_windows = [*range(num_axes + 2, 2 * num_axes + 2), num_axes + 1]
-        axes_of_kernel = [*range(num_axes), num_axes]
+        product = _products_per_channel if self.groups == x.shape[-1] else _products
         y = np.concatenate(
-            [
-                np.tensordot(part, kernel, (axes_of_windows, axes_of_kernel))
-                for part, kernel in zip(
-                    np.split(windows, self.groups, axis=num_axes + 1),
-                    np.split(w, self.groups, axis=-1),
-                    strict=True,
-                )
-            ],
-            axis=-1,
+            [product(part, w.astype(wide, copy=False), self.groups) for part in _parts(windows)]
         ).astype(x.dtype, copy=False)
         if b is not None:
             y = y + b
         return np.moveaxis(y, -1, 1) if self.data_format == CHANNELS_FIRST else y
+
+
+#: Elements of the windows that are copied at a time.
+_ELEMENTS_AT_ONCE = 2**22
+
+
+def _parts(windows: Array) -> list[Array]:
+    """The windows of some samples at a time."""
+    samples = max(1, _ELEMENTS_AT_ONCE // max(1, windows[:1].size))
+    return np.split(windows, range(samples, len(windows), samples))
+
+
+def _products(windows: Array, w: Array, groups: int) -> Array:
+    """`[N, P..., O]` of windows `[N, P..., C, K...]` and w `[K..., C / groups, O]`."""
+    num_axes = w.ndim - 2
+    axes_of_windows = [*range(num_axes + 2, 2 * num_axes + 2), num_axes + 1]
+    axes_of_kernel = [*range(num_axes), num_axes]
+    pairs = zip(
+        np.split(windows, groups, axis=num_axes + 1), np.split(w, groups, axis=-1), strict=True
+    )
+    return np.concatenate(
+        [np.tensordot(part, kernel, (axes_of_windows, axes_of_kernel)) for part, kernel in pairs],
+        axis=-1,
+    )
+
+
+def _products_per_channel(windows: Array, w: Array, groups: int) -> Array:
+    """As `_products`, where each channel is a group: no products of matrices."""
+    num_axes = w.ndim - 2
+    positions = windows.shape[: num_axes + 1]
+    y = np.zeros((*positions, groups, w.shape[-1] // groups), windows.dtype)
+    for place in np.ndindex(*w.shape[:-2]):
+        y += windows[(..., *place)][..., np.newaxis] * w[place].reshape(groups, -1)
+    return y.reshape(*positions, w.shape[-1])

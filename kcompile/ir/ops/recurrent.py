@@ -1,8 +1,9 @@
 """Recurrent layers over whole sequences: LSTM, GRU and the simple RNN.
 
-What they share: x is `[N, T, C]`; the recurrence runs over T, from the end with `reverse`, and
-result t of the sequence belongs to step t of x either way. Initial states `[N, H]` are 0 where they
-are left out. A step where `mask` `[N, T]` is false leaves the states as they are; its result is the
+What they share: x is `[N, T, C]` and the sequence of results `[N, T, H]`; with `time_major` they
+are `[T, N, C]` and `[T, N, H]`. The recurrence runs over T, from the end with `reverse`, and result
+t of the sequence belongs to step t of x either way. Initial states `[N, H]` are 0 where they are
+left out. A step where `mask` `[N, T]` is false leaves the states as they are; its result is the
 state before it, or 0 with `zero_masked`. Kernels hold G gates side by side: `[C, G * H]` and
 `[H, G * H]`. For training, `dropout` `[N, G, C]` and `recurrent_dropout` `[N, G, H]` are factors
 of x and of the previous h in the products of each gate. The recurrence is computed in float32 or
@@ -12,7 +13,7 @@ better, and rounded at the end.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -47,6 +48,7 @@ class _Recurrent(Op):
     recurrent_activation: str = "sigmoid"
     reverse: bool = False
     zero_masked: bool = False
+    time_major: bool = field(default=False, kw_only=True)
 
     num_gates: ClassVar[int]
     num_states: ClassVar[int] = 1
@@ -65,9 +67,10 @@ class _Recurrent(Op):
         for name in (self.activation, self.recurrent_activation):
             require(name in ACTIVATIONS, f"'{name}' is not one of {', '.join(ACTIVATIONS)}")
         require(x.dtype.is_floating, "needs floating-point numbers")
-        require(x.rank == 3, "needs x [N, T, C]")
+        require(x.rank == 3, f"needs x {'[T, N, C]' if self.time_major else '[N, T, C]'}")
         require(recurrent_kernel.rank == 2, "needs a recurrent kernel [H, G * H]")
-        batch, time, channels = x.shape
+        first, second, channels = x.shape
+        batch, time = (second, first) if self.time_major else (first, second)
         units = recurrent_kernel.shape[0]
         width = units * self.num_gates
         bias_type, is_pair = bias
@@ -91,7 +94,7 @@ class _Recurrent(Op):
             for size, needed in zip(mask.shape, (batch, time), strict=True):
                 require_same_size(needed, size, f"mask needs size {needed}, not {size}")
         final = x.with_shape((batch, units))
-        return (x.with_shape((batch, time, units)), *(final,) * self.num_states)
+        return (x.with_shape((first, second, units)), *(final,) * self.num_states)
 
     def _run(
         self,
@@ -106,7 +109,8 @@ class _Recurrent(Op):
     ) -> tuple[Array, ...]:
         """The recurrence, one step after the other, with the `_step` of the op."""
         dtype = np.promote_types(x.dtype, np.float32)
-        (batch, time, _), units = x.shape, recurrent_kernel.shape[0]
+        steps = x if self.time_major else x.swapaxes(0, 1)
+        (time, batch, _), units = steps.shape, recurrent_kernel.shape[0]
         weights = (kernel.astype(dtype), recurrent_kernel.astype(dtype))
         wide_bias = None if bias is None else bias.astype(dtype)
         factors = (dropout, recurrent_dropout)
@@ -114,16 +118,17 @@ class _Recurrent(Op):
             np.zeros((batch, units), dtype) if state is None else state.astype(dtype)
             for state in states
         )
-        y = np.zeros((batch, time, units), dtype)
+        y = np.zeros((time, batch, units), dtype)
         for t in reversed(range(time)) if self.reverse else range(time):
-            new = self._step(x[:, t].astype(dtype), now, weights, wide_bias, factors)
+            new = self._step(steps[t].astype(dtype), now, weights, wide_bias, factors)
             if mask is None:
-                y[:, t] = new[0]
+                y[t] = new[0]
                 now = new
                 continue
             kept = mask[:, t, None]
-            y[:, t] = np.where(kept, new[0], 0 if self.zero_masked else now[0])
+            y[t] = np.where(kept, new[0], 0 if self.zero_masked else now[0])
             now = tuple(np.where(kept, a, b) for a, b in zip(new, now, strict=True))
+        y = y if self.time_major else y.swapaxes(0, 1)
         return tuple(result.astype(x.dtype) for result in (y, *now))
 
     def _step(

@@ -13,7 +13,9 @@ from kcompile.ir.op import Array, Op, require
 from kcompile.ir.ops.windows import CHANNELS_FIRST, CHANNELS_LAST, spatial_axes
 from kcompile.ir.types import TensorType
 
-NEAREST = "nearest"
+NEAREST, BILINEAR = "nearest", "bilinear"
+#: Where elements of y lie in x, in ONNX's words.
+HALF_PIXEL, ASYMMETRIC = "half_pixel", "asymmetric"
 
 
 def _triangle(x: Array) -> Array:
@@ -33,15 +35,17 @@ def _lanczos(radius: int) -> Callable[[Array], Array]:
 
 #: A weight by the distance of an element of x from the place of one of y.
 KERNELS: dict[str, Callable[[Array], Array]] = {
-    "bilinear": _triangle,
+    BILINEAR: _triangle,
     "bicubic": _cubic,
     "lanczos3": _lanczos(3),
     "lanczos5": _lanczos(5),
 }
 
 
-def places(size: int, new_size: int) -> Array:
-    """Where the centre of each element of y lies in x, `[new_size]`."""
+def places(size: int, new_size: int, coordinates: str = HALF_PIXEL) -> Array:
+    """Where each element of y lies in x, `[new_size]`: its centre, or its beginning."""
+    if coordinates == ASYMMETRIC:
+        return np.arange(new_size) * (size / new_size)
     return (np.arange(new_size) + 0.5) * (size / new_size) - 0.5
 
 
@@ -51,10 +55,12 @@ def nearest_indices(size: int, new_size: int) -> Array:
 
 
 @functools.lru_cache(maxsize=64)
-def resize_weights(method: str, antialias: bool, size: int, new_size: int) -> Array:
+def resize_weights(
+    method: str, antialias: bool, size: int, new_size: int, coordinates: str = HALF_PIXEL
+) -> Array:
     """The matrix `[new_size, size]` of float64 that resizes a vector."""
     stretch = max(size / new_size, 1.0) if antialias else 1.0
-    distances = np.abs(places(size, new_size)[:, None] - np.arange(size)) / stretch
+    distances = np.abs(places(size, new_size, coordinates)[:, None] - np.arange(size)) / stretch
     weights = KERNELS[method](distances)
     weights = weights / weights.sum(axis=1, keepdims=True)
     weights.setflags(write=False)
@@ -69,13 +75,15 @@ class Resize(Op):
     y lies at `(p + 1/2) * size / new_size - 1/2` in x. nearest: the element that this is in.
     Others: the weight is a kernel of the distance, along each of two spatial axes, scaled so that
     weights sum to 1 over the elements there are. With antialias, kernels are wider by the factor
-    that x shrinks by.
+    that x shrinks by. With asymmetric coordinates, element p lies at `p * size / new_size`, as in
+    TensorFlow 1 and Theano; bilinear only.
     """
 
     size: tuple[Size, ...]
     method: str = NEAREST
     antialias: bool = False
     data_format: str = CHANNELS_LAST
+    coordinates: str = HALF_PIXEL
 
     def infer(self, x: TensorType) -> TensorType:
         require(x.rank >= 3, "needs x of rank 3 or more")
@@ -88,6 +96,14 @@ class Resize(Op):
         require(
             self.method == NEAREST or self.method in KERNELS,
             f"the method is nearest or one of {', '.join(KERNELS)}, not {self.method!r}",
+        )
+        require(
+            self.coordinates in (HALF_PIXEL, ASYMMETRIC),
+            f"coordinates are half_pixel or asymmetric, not {self.coordinates!r}",
+        )
+        require(
+            self.coordinates == HALF_PIXEL or (self.method == BILINEAR and not self.antialias),
+            "asymmetric coordinates go with bilinear without antialias",
         )
         if self.method != NEAREST:
             require(x.dtype.is_floating, f"{self.method} needs floating-point numbers")
@@ -109,6 +125,10 @@ class Resize(Op):
             return x
         if self.method == NEAREST:
             return np.take(x, nearest_indices(x.shape[axis], size), axis=axis)
-        weights = resize_weights(self.method, self.antialias, x.shape[axis], size)
+        weights = self.weights(x.shape[axis], size)
         y = np.tensordot(x, weights, (axis, 1)).astype(x.dtype)
         return np.moveaxis(y, -1, axis)
+
+    def weights(self, size: int, new_size: int) -> Array:
+        """The matrix `[new_size, size]` of float64 that resizes along one axis."""
+        return resize_weights(self.method, self.antialias, size, new_size, self.coordinates)

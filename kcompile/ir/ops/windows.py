@@ -113,6 +113,10 @@ def view_windows(
     """Every window of x `[N, S..., C]`, already padded, as a view `[N, S'..., C, window...]`."""
     axes = tuple(range(1, x.ndim - 1))
     extents = tuple((w - 1) * d + 1 for w, d in zip(window, dilation, strict=True))
+    if any(extent > x.shape[axis] for axis, extent in zip(axes, extents, strict=True)):
+        room = (max(x.shape[axis] - e + 1, 0) for axis, e in zip(axes, extents, strict=True))
+        counts = (-(-n // stride) for n, stride in zip(room, strides, strict=True))
+        return np.zeros((x.shape[0], *counts, x.shape[-1], *window), x.dtype)
     view = np.lib.stride_tricks.sliding_window_view(x, extents, axis=axes)
     steps = [slice(None), *(slice(None, None, stride) for stride in strides), slice(None)]
     steps += [slice(None, None, step) for step in dilation]

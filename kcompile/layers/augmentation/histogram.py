@@ -12,6 +12,7 @@ from kcompile.ir import ops as ir
 from kcompile.ir.errors import ShapeError
 from kcompile.layers.augmentation.base import ImageAugmentation, rescaled
 from kcompile.ops.image.layout import on_batch
+from kcompile.ops.limits import check_numbers
 from kcompile.ops.tensor import TracedTensor
 from kcompile.ops.trace import emit
 
@@ -157,9 +158,11 @@ class ContrastLimitedAdaptiveHistogramEqualization(ImageAugmentation):
         image = ops.reshape(emit(ir.Iota(batch)), (batch, 1, 1, 1)) * (
             rows * columns * channels * 256
         )
+        check_numbers(channels)
         base = image + np.arange(channels, dtype=np.int32) * 256 + bytes_
 
         def around(length: int, count: int) -> tuple[Any, Any, Any]:
+            check_numbers(length, count)
             place = (np.arange(length * count, dtype=np.float32) - length / 2.0) / length + 1.0
             low = np.floor(place)
             # One more tile on either side is the outermost one again.

@@ -11,6 +11,7 @@ import kcompile.ops as ops
 from kcompile.ir.errors import SpecError
 from kcompile.layers.augmentation.base import ImageAugmentation, Numbers, per_image, rescaled
 from kcompile.layers.augmentation.color import BYTES, Colored, ValueRange
+from kcompile.ops.limits import check_numbers
 from kcompile.ops.random import normal, randint
 from kcompile.ops.tensor import TracedTensor
 
@@ -40,7 +41,9 @@ class RandomSharpness(Colored):
         factor = per_image(transformation["factor"] * 2.0, images.dtype)
         kernel = np.full((3, 3, 1, 1), 1 / 13, np.float32)
         kernel[1, 1] = 5 / 13
-        kernel = np.tile(kernel, (1, 1, self._num_channels(images), 1))
+        channels = self._num_channels(images)
+        check_numbers(channels)
+        kernel = np.tile(kernel, (1, 1, channels, 1))
         smooth = ops.depthwise_conv(
             images, ops.cast(kernel, images.dtype), padding="same", data_format=self.data_format
         )

@@ -16,17 +16,19 @@ from kcompile.ops.elementwise import cast, exp
 from kcompile.ops.image.layout import on_batch
 from kcompile.ops.image.resizing import image_axes
 from kcompile.ops.image.sampling import check_sampling, grid_of, sample_images
+from kcompile.ops.limits import check_numbers
 from kcompile.ops.nn import conv
 from kcompile.ops.promotion import FLOATX, promote, to_tensor
 from kcompile.ops.random import normal
 from kcompile.ops.reduction import mean
 from kcompile.ops.reduction import sum as sum_of
-from kcompile.ops.shape import expand_dims, reshape, squeeze, stack
+from kcompile.ops.shape import broadcast_to, expand_dims, reshape, squeeze, stack
 from kcompile.ops.tensor import TracedTensor
 
 
 def _bell(size: int, sigma: Any, dtype: str) -> Any:
     """`[size]`: a normal density around the middle, scaled to the sum 1."""
+    check_numbers(size)
     distance = np.arange(size, dtype=np.float32) - np.float32((size - 1) / 2)
     ratio = cast(distance, dtype) / sigma
     bell = exp(-0.5 * ratio * ratio)
@@ -36,7 +38,7 @@ def _bell(size: int, sigma: Any, dtype: str) -> Any:
 def _filtered(x: Any, kernel: Any, padding: str = "same") -> Any:
     """Images `[N, H, W, C]`, each channel under the same kernel `[h, w]`."""
     channels = x.type.shape[-1]
-    kernels = stack([kernel] * channels, -1)
+    kernels = broadcast_to(expand_dims(kernel, -1), (*kernel.type.shape, channels))
     return depthwise_conv(x, expand_dims(kernels, -1), padding=padding)
 
 
@@ -231,6 +233,7 @@ def _patches(
         raise ShapeError(f"needs channels whose number is known, got {x.type}")
     window = (size,) * num_axes if isinstance(size, int) else tuple(size)
     total = math.prod(window) * channels
+    check_numbers(total, total)
     kernel = cast(np.eye(total, dtype=np.float32).reshape(*window, channels, total), x.dtype)
     patches = conv(batch, kernel, strides or window, padding, data_format, dilation_rate)
     return squeeze(patches, 0) if single else patches

@@ -148,7 +148,11 @@ def map_coordinates(
         places = [to_tensor(entry) for entry in coordinates]
     else:
         grid = to_tensor(coordinates)
-        places = [grid[axis] for axis in range(int(grid.type.static_shape[0]))]
+        if grid.type.static_shape[:1] != (x.type.rank,):
+            raise ShapeError(
+                f"needs coordinates [{x.type.rank}, S...] for {x.type}, got {grid.type}"
+            )
+        places = [grid[axis] for axis in range(x.type.rank)]
     if len(places) != x.type.rank or not all(place.type.rank for place in places):
         raise ShapeError(
             f"needs coordinates [{x.type.rank}, S...] for {x.type}, got {len(places)} of rank"

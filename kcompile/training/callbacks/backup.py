@@ -114,9 +114,9 @@ class BackupAndRestore(Callback):
         path.parent.mkdir(parents=True, exist_ok=True)
         if self.double_checkpoint and path.exists():
             shutil.copyfile(path, path.with_name(_PREVIOUS))
-        with replacing(path) as part:
+        with replacing(path) as part, part.open("wb") as file:
             stored: dict[str, Any] = {n: _storable(array) for n, array in arrays.items()}
-            np.savez(part, state=np.array(json.dumps(state)), **stored)
+            np.savez(file, state=np.array(json.dumps(state)), **stored)
 
     def _restore(self, path: Path) -> None:
         trainer = self.model.trainer

@@ -11,6 +11,7 @@ from kcompile.ir import ops
 from kcompile.ir.graph import Graph, Node, Value
 from kcompile.ir.op import Op
 from kcompile.ir.ops.convolution import OUTPUT_INPUT_SPATIAL
+from kcompile.ir.ops.windows import channel_axis
 from kcompile.passes.journal import record_change
 from kcompile.passes.rebuild import Operands, Rebuild, rebuild
 
@@ -55,7 +56,12 @@ def equalize_layers(graph: Graph) -> Graph:
         for layer in layers.values()
         if (before := _layer_before(layer.node, graph)) in layers
     ]
-    pairs = [(a, b) for a, b in pairs if len(a.output_ranges) == len(b.input_ranges)]
+    pairs = [
+        (a, b)
+        for a, b in pairs
+        if len(a.output_ranges) == len(b.input_ranges)
+        and _channel_axis(a.node) == _channel_axis(b.node)
+    ]
     for _ in range(NUM_ROUNDS):
         for first, second in pairs:
             _equalize(first, second)
@@ -80,6 +86,12 @@ def _equalize(first: _Layer, second: _Layer) -> None:
         first.bias = first.bias / scale
     groups, _, inputs, _ = second.weight.shape
     second.weight = second.weight * scale.reshape(groups, 1, inputs, 1)
+
+
+def _channel_axis(node: Node) -> tuple[int, int]:
+    """The rank of what a product reads, and makes, and the axis of the channels in both."""
+    rank, op = node.output.type.rank, node.op
+    return rank, channel_axis(rank, op.data_format) if isinstance(op, ops.Conv) else rank - 1
 
 
 def _layer_before(node: Node, graph: Graph) -> str | None:

@@ -24,6 +24,14 @@ _ROUNDING = {
     DType.FLOAT64: 2**-53,
 }
 
+#: The first of two numbers may be as great where the second is small, and the other way round.
+_ROOM = {
+    DType.FLOAT16: 1.0,
+    DType.BFLOAT16: 2.0**40,
+    DType.FLOAT32: 2.0**40,
+    DType.FLOAT64: 2.0**400,
+}
+
 
 def _scale(match: Match, node: Node, constant: str) -> float | None:
     """The number that a node multiplies by."""
@@ -99,9 +107,20 @@ def _merged(match: Match) -> Value | None:
     exact = math.prod(factors)  # type: ignore[arg-type]
     with np.errstate(over="ignore", under="ignore"):
         product = np.asarray(exact).astype(x.type.dtype.numpy)
+    if not _keeps_range(factors, x.type.dtype):  # type: ignore[arg-type]
+        raise Refused("one number is great and the other small: what is between may overflow")
     if not abs(float(product) - exact) <= abs(exact) * _ROUNDING[x.type.dtype]:
         raise Refused(f"the product of the numbers, {exact:g}, loses digits")
     return match.emit(Multiply(), x, match.new.constant(product))
+
+
+def _keeps_range(factors: tuple[float, float], dtype: DType) -> bool:
+    """Whether what overflows between the two does so at the end, but for the farthest numbers."""
+    first, second = map(abs, factors)
+    if (first <= 1) == (second <= 1):
+        return True
+    room = _ROOM[dtype]
+    return 1 / room <= first <= room
 
 
 RULES = (product_of_product, quotient_of_product, product_of_quotient, quotient_of_quotient)

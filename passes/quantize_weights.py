@@ -9,7 +9,7 @@ import numpy as np
 from kcompile.ir import ops
 from kcompile.ir.errors import SpecError
 from kcompile.ir.graph import Graph, Node, Value
-from kcompile.ir.op import Op
+from kcompile.ir.op import Array, Op
 from kcompile.ir.types import DType
 from kcompile.passes.constants import compute
 from kcompile.passes.insert_quantization import (
@@ -138,23 +138,55 @@ def quantized_table(node: Node, operands: Operands, new: Rebuild) -> tuple[Value
     return new.emit(ops.Dequantize(axis), rows, scales, name=node.output.name, source=node.source)
 
 
-def narrow_weights(graph: Graph, dtype: DType) -> Graph:
+def narrowed_nodes(graph: Graph, dtype: DType) -> tuple[Node, ...]:
+    """The nodes that read weights which `narrow_weights` writes with 16 bits."""
+    names = {
+        node.output.name
+        for node in graph.nodes
+        if isinstance(node.op, ops.Constant) and _narrowed(node.op.value.array, dtype) is not None
+    }
+    return tuple(
+        node
+        for node in graph.nodes
+        if any(value is not None and value.name in names for value in node.inputs)
+    )
+
+
+def _narrowed(array: Array, dtype: DType) -> Array | None:
+    """The array with 16 bits; None where it is small, or would lose more than digits."""
+    if array.dtype != np.float32 or array.size < LEAST_ELEMENTS:
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrow = array.astype(dtype.numpy)
+        lost = np.abs(narrow.astype(np.float32) - array)
+    if not np.array_equal(np.isfinite(narrow.astype(np.float32)), np.isfinite(array)):
+        return None
+    finite = np.isfinite(array)
+    largest = np.max(np.abs(array[finite]), initial=0.0)
+    return narrow if np.max(lost[finite], initial=0.0) <= 2**-7 * largest else None
+
+
+def narrow_weights(graph: Graph, dtype: DType, *, exclude: Collection[str] = ()) -> Graph:
     """`w = cast(cast(w, dtype), float32)`: weights in the file have 16 bits, computing has 32.
 
     Args:
         graph: at inference, after the passes for its target.
         dtype: f16 or bf16; weights that f16 cannot hold stay as they are.
+        exclude: names of layers whose weights stay as they are.
     """
+    kept = {
+        value.name
+        for node in graph.nodes
+        if is_excluded(node, exclude)
+        for value in node.inputs
+        if value is not None
+    }
 
     def transform(node: Node, operands: Operands, new: Rebuild) -> tuple[Value, ...] | None:
-        if not isinstance(node.op, ops.Constant):
+        if not isinstance(node.op, ops.Constant) or node.output.name in kept:
             return None
-        array = node.op.value.array
-        if array.dtype != np.float32 or array.size < LEAST_ELEMENTS:
-            return None
-        with np.errstate(over="ignore"):
-            narrow = array.astype(dtype.numpy)
-        if not np.array_equal(np.isfinite(narrow.astype(np.float32)), np.isfinite(array)):
+        narrow = _narrowed(node.op.value.array, dtype)
+        if narrow is None:
             return None
         record_change("narrow_weights")
         name = node.output.name

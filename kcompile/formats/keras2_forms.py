@@ -24,6 +24,7 @@ def with_names_of_keras_3(layer: Layer, config: Config) -> tuple[str, Config]:
     Raises:
         SpecError: Keras 3 has no layers that compute the same.
     """
+    _require_names_inside(layer)
     if isinstance(layer, Bidirectional) and not layer.zero_output_for_mask:
         raise SpecError(
             "masked steps have the output of the step before, and those of Keras 3 are zero",
@@ -34,6 +35,19 @@ def with_names_of_keras_3(layer: Layer, config: Config) -> tuple[str, Config]:
         return "Sequential", _means_of_neighbours(layer)
     made: Config = _with_hard_sigmoids(config)
     return type(layer).__name__, made
+
+
+def _require_names_inside(wrapper: Layer) -> None:
+    inner = getattr(wrapper, "layer", None)
+    while isinstance(inner, Layer):
+        is_bilinear = isinstance(inner, UpSampling2D) and inner.interpolation == KERAS_2_BILINEAR
+        if is_bilinear or (isinstance(inner, Bidirectional) and not inner.zero_output_for_mask):
+            raise SpecError(
+                f"Keras 3 has no layer that computes what '{inner.name}' in it does",
+                where=f"layer '{wrapper.name}'",
+                hint="Save the weights, and make the model in code before loading them",
+            )
+        inner = getattr(inner, "layer", None)
 
 
 def _with_hard_sigmoids(config: Config) -> Config:

@@ -10,7 +10,7 @@ import numpy as np
 
 from kcompile.ir import ops as ir
 from kcompile.ir.dims import Dim, Size
-from kcompile.ir.errors import ShapeError
+from kcompile.ir.errors import ShapeError, SpecError
 from kcompile.ir.op import normalize_axis
 from kcompile.ir.types import DType
 from kcompile.ops.dispatch import public
@@ -51,6 +51,8 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: str | None = N
         numbers = emit(ir.Iota(stop - start))
         numbers = numbers if start == 0 else add(numbers, emit(ir.DimSize(start)))
         return numbers if dtype is None else cast(numbers, dtype)
+    if not all(math.isfinite(bound) for bound in (start, stop, step)):
+        raise SpecError(f"ops.arange needs finite numbers, got {start}, {stop} and {step}")
     kind = DType.of(dtype) if dtype else result_type(start, stop, step)
     kind = {DType.INT64: DType.INT32, DType.FLOAT64: FLOATX}.get(kind, kind) if not dtype else kind
     check_numbers(math.ceil((stop - start) / step) if step else 0)

@@ -47,6 +47,7 @@ class Rows:
         ((self.num_rows,),) = counts
         sizes = {entry.type.shape[0] for entry in inputs if entry.type.rank}
         fixed = [size for size in sizes if isinstance(size, int)]
+        self._is_fixed = bool(fixed)
         self._batch_size = fixed[0] if fixed else BATCH_SIZE
         if fixed and self.num_rows % self._batch_size:
             raise DataError(
@@ -62,8 +63,8 @@ class Rows:
     def first(self, num_rows: int) -> dict[str, Array]:
         """The first rows, as many as the model takes if that is fixed."""
         batch = next(self.batches())
-        fixed = self._batch_size != BATCH_SIZE
-        return batch if fixed else {name: array[:num_rows] for name, array in batch.items()}
+        count = self._batch_size if self._is_fixed else num_rows
+        return {name: array[:count] for name, array in batch.items()}
 
     def head(self, graph: Graph, num_rows: int) -> Rows:
         """The first rows as rows of their own."""

@@ -27,7 +27,7 @@ def signal_to_noise(actual: Array, wanted: Array) -> float:
 def relative_error(actual: Outputs, wanted: Outputs) -> float:
     """The root mean square of the error in relation to that of the output; of the worst one."""
     ratios = [signal_to_noise(actual[name], array) for name, array in wanted.items()]
-    return max((10 ** (-ratio / 20) for ratio in ratios), default=0.0)
+    return float(np.max([10 ** (-ratio / 20) for ratio in ratios], initial=0.0))
 
 
 def accuracy(outputs: Array, labels: Array) -> float:
@@ -41,7 +41,8 @@ def accuracy(outputs: Array, labels: Array) -> float:
         DataError: the shapes do not fit.
     """
     labels = np.asarray(labels)
-    if outputs.ndim != 2 or len(labels) != len(outputs):
+    fits = labels.shape == outputs.shape or labels.size == len(outputs) == len(labels)
+    if outputs.ndim != 2 or not fits:
         raise DataError(f"accuracy of outputs {outputs.shape} for labels {labels.shape}")
     if outputs.shape[1] == 1:
         return float(np.mean((outputs[:, 0] > 0.5) == (labels.reshape(-1) > 0.5)))

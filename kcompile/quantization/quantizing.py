@@ -24,7 +24,7 @@ from kcompile.passes.insert_quantization import (
     plan_quantization,
 )
 from kcompile.passes.quantize_dynamically import dynamic_products, quantize_dynamically
-from kcompile.passes.quantize_weights import narrow_weights, quantize_weights
+from kcompile.passes.quantize_weights import narrow_weights, narrowed_nodes, quantize_weights
 from kcompile.passes.take_ranges import take_ranges
 from kcompile.quantization.calibration import calibrate
 from kcompile.quantization.data import Rows
@@ -114,6 +114,8 @@ def quantize(
     if weight_bits not in ((4, 8) if mode == "weights" else (8,)):
         raise SpecError(f"weight_bits is {weight_bits}", hint='4 is for mode="weights" alone')
     measure = metric_of(metric)
+    from kcompile.runtimes.onnxruntime.translation import PassCheck
+
     progress("compiling")
     model = _loaded(model)
     # Learnt ranges are taken out again; as they are, roundings that fall the other way would count.
@@ -123,7 +125,9 @@ def quantize(
     if equalize and mode == "static":
         if learnt:
             raise SpecError("layers cannot be equalized whose ranges were learnt")
-        graph = equalize_layers(graph)
+        equalized = equalize_layers(graph)
+        PassCheck(graph, {})(graph, equalized)
+        graph = equalized
     layers = _layers(mode, graph, exclude)
     if not layers:
         raise ExportError("it has no layer to quantize", where=f"graph '{graph.name}'")
@@ -244,7 +248,7 @@ def _rewriting(
     if mode == "weights":
         return lambda exclude: quantize_weights(graph, exclude=exclude, bits=weight_bits)
     if mode != "static":
-        return lambda exclude: narrow_weights(graph, DType.of(mode))
+        return lambda exclude: narrow_weights(graph, DType.of(mode), exclude=exclude)
     assert rows is not None
     plan = plan_quantization(graph)
     found = calibrate(graph, plan, rows, method)
@@ -258,7 +262,12 @@ def _rewriting(
 
 def _layers(mode: str, graph: Graph, exclude: Collection[str]) -> list[str]:
     """The layers that are quantized, in the order of the graph."""
-    nodes = dynamic_products(graph) if mode == "dynamic" else plan_quantization(graph).products
+    if mode == "dynamic":
+        nodes = dynamic_products(graph)
+    elif mode in ("float16", "bfloat16"):
+        nodes = narrowed_nodes(graph, DType.of(mode))
+    else:
+        nodes = plan_quantization(graph).products
     names = {node.outputs[0].name: node for node in graph.nodes}
     for name in exclude:
         if not any(is_excluded(node, [name]) for node in names.values()):

@@ -173,10 +173,14 @@ def _compare(
             f" {wanted.dtype}{list(wanted.shape)}",
             where=where,
         )
-    largest = float(np.max(np.abs(_wide(wanted)), initial=0.0))
+    magnitudes = np.abs(_wide(wanted))
+    largest = float(np.max(magnitudes[np.isfinite(magnitudes)], initial=0.0))
     limit = TOLERANCES.get(DType.of(wanted.dtype), 0.0)
     tolerance = slack + limit * max(largest, SMALLEST_SCALE)
-    difference = float(np.max(np.abs(_wide(actual) - _wide(wanted)), initial=0.0))
+    with np.errstate(invalid="ignore"):
+        differences = np.abs(_wide(actual) - _wide(wanted))
+    same = (actual == wanted) | ((actual != actual) & (wanted != wanted))  # infinities and NaN
+    difference = float(np.max(np.where(same, 0.0, differences), initial=0.0))
     if not difference <= tolerance:
         raise VerifyError(
             f"it differs by {difference:.3g}, and may by {tolerance:.3g} (largest element"

@@ -84,22 +84,30 @@ class Expectation:
     again: Callable[[], Graph] = field(repr=False, compare=False)
 
 
-def rounding(graph: Graph, run: Run) -> dict[str, Array]:
+def rounding(
+    graph: Graph, run: Run, compute: Callable[..., Any] = reference.run
+) -> dict[str, Array]:
     """How far rounding carries in each element of the floating-point outputs of a run.
 
     Rounding every value in the graph otherwise, at random, tells how well an output is determined
     by numbers of this precision: a net can magnify what is lost by a thousand.
     """
     first, second = (
-        reference.run(graph, run.inputs, jitter=np.random.default_rng(seed))[0]
+        compute(graph, run.inputs, jitter=np.random.default_rng(seed))[0]
         for seed in _ROUNDING_SEEDS
     )
+    return {
+        name: _distance(array, second[name])
+        for name, array in first.items()
+        if DType.of(array.dtype).is_floating
+    }
+
+
+def _distance(a: Array, b: Array) -> Array:
+    """The difference of each element; 0 where it is no number: nothing is allowed for there."""
     with np.errstate(invalid="ignore"):
-        return {
-            name: np.abs(array.astype(np.float64) - second[name])
-            for name, array in first.items()
-            if DType.of(array.dtype).is_floating
-        }
+        distance = np.abs(a.astype(np.float64) - b.astype(np.float64))
+    return np.where(np.isfinite(distance), distance, 0.0)
 
 
 def expect(
@@ -156,9 +164,18 @@ def _is_batched(value: Value, batches: frozenset[str]) -> bool:
 
 
 def _separable_batches(graph: Graph) -> frozenset[str]:
-    """The symbols of the batch, if samples go in and come out along first axes only."""
+    """The symbols of the batch, if nothing but first axes has to do with it, at any place.
+
+    Samples may still be mixed along those; then the first one differs when it is alone.
+    """
     batches = batch_symbols(graph)
     values = [*(i.value for i in graph.inputs), *(o.value for o in graph.outputs)]
+    for node in graph.nodes:
+        given = [value for value in node.inputs if value is not None]
+        sizes = [size for value in (*given, *node.outputs) for size in value.type.shape]
+        symbols = node.op.symbols.union(*map(symbols_of, sizes))
+        if batches & symbols:
+            values += node.outputs
     return batches if all(_is_batched(value, batches) for value in values) else frozenset()
 
 

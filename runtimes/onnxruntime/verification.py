@@ -275,8 +275,6 @@ def compare(
     if carried is not None:
         carries = ROUNDING_MARGIN * _largest(carried, finite, rows)
         tolerance = np.maximum(tolerance, np.minimum(carries, LARGEST_TOLERANCE * scale))
-    if not rows:
-        return 0.0, 0.0, 0.0
     with np.errstate(invalid="ignore"):
         absolute = _largest(wide - wanted, finite, rows)
     worst = int(np.argmax(absolute / tolerance))
@@ -292,7 +290,7 @@ def _largest(numbers: Array, finite: Array, rows: int) -> Array:
 def _within(
     absolute: float, largest: float, tolerance: float, where: str
 ) -> tuple[float, float, float]:
-    if absolute > tolerance:
+    if not absolute <= tolerance:
         raise VerifyError(
             f"it differs by {absolute:.3g}, and may by {tolerance:.3g}"
             f" (largest element {largest:.3g})",

@@ -78,4 +78,5 @@ def _jittered(array: np.ndarray[Any, Any], rng: np.random.Generator) -> np.ndarr
     unit = float(ml_dtypes.finfo(array.dtype).eps)
     noise = rng.random(array.shape, np.float64 if dtype is DType.FLOAT64 else np.float32)
     with np.errstate(all="ignore"):
-        return (array + array * (unit * (2 * noise - 1))).astype(array.dtype, copy=False)
+        moved = (array + array * (unit * (2 * noise - 1))).astype(array.dtype, copy=False)
+    return np.where(np.isfinite(moved), moved, array)  # the greatest numbers stay numbers

@@ -95,3 +95,20 @@ def test_masked_steps_that_are_not_zero(tmp_path: Path) -> None:
     model = kcompile.Model(x, both(layers.Masking(name="masking")(x)), name="masked")
     with pytest.raises(SpecError, match="masked steps have the output of the step before"):
         model.save(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        layers.UpSampling2D(2, None, "bilinear_keras2", name="inner"),
+        layers.Bidirectional(
+            layers.LSTM(2, return_sequences=True), zero_output_for_mask=False, name="inner"
+        ),
+    ],
+)
+def test_what_keras_3_lacks_inside_a_wrapper(inner: Any, tmp_path: Path) -> None:
+    x = layers.Input((2, 3, 4, 2) if isinstance(inner, layers.UpSampling2D) else (2, 3, 4))
+    model = kcompile.Model(x, layers.TimeDistributed(inner, name="each")(x))
+    with pytest.raises(SpecError, match="layer 'each'.*'inner'"):
+        model.save(tmp_path / "model.keras")
+    assert not list(tmp_path.iterdir())

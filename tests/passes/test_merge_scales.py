@@ -122,3 +122,18 @@ def test_onnxruntime_refuses_what_this_takes_away(op: str) -> None:
     outputs = compiled.run(np.ones((2, 2, 1), np.float32))
     number = 6.0 if op == "multiply" else 1 / 6
     np.testing.assert_allclose(outputs["d"][0, 0], [number, 3 * number], rtol=1e-6)
+
+
+def test_refuses_numbers_between_which_x_may_overflow() -> None:
+    (reason,) = check_unchanged(
+        merge_scales,
+        """
+        data %x : f32[batch,3]
+        %a : f32[] = constant() {value=f32[]<1e+30>}
+        %b : f32[] = constant() {value=f32[]<1e-30>}
+        %y : f32[batch,3] = multiply(%x, %a)
+        %z : f32[batch,3] = multiply(%y, %b)
+        output "z" = %z
+        """,
+    )
+    assert "may overflow" in reason

@@ -278,6 +278,40 @@ def test_magnified_rounding_hides_nothing() -> None:
         verify_model(magnifying(), export_graph(other))
 
 
+def masked(factor: float) -> Graph:
+    """`softmax(factor * x + (1 - keep) * least)`: the least number may not become infinite."""
+    builder = Builder("masked")
+    x = builder.input("x", TensorType(F32, (BATCH, 6)))
+    least = np.where(np.arange(6) < 4, 0.0, np.finfo(np.float32).min).astype(np.float32)
+    y = builder.emit(ops.Multiply(), x, builder.constant(np.float32(factor)))[0]
+    y = builder.emit(ops.Add(), y, builder.constant(least))[0]
+    return builder.finish([("y", builder.emit(ops.Softmax(), y)[0])])
+
+
+def test_the_least_number_hides_nothing() -> None:
+    verify_model(masked(1.0), export_graph(masked(1.0)))
+    with pytest.raises(VerifyError, match="output 'y'.*it differs by"):
+        verify_model(masked(1.0), export_graph(masked(0.5)))
+
+
+def test_a_batch_that_is_counted_is_computed_for_one_sample_too() -> None:
+    """`x * batch`, and a file that has 3 for the batch: right for 3 samples alone."""
+
+    def graph(number: int | None) -> Graph:
+        builder = Builder("counted")
+        x = builder.input("x", TensorType(F32, (BATCH, 2)))
+        if number is None:
+            (size,) = builder.emit(ops.DimSize(BATCH))
+            (count,) = builder.emit(ops.Cast(F32), size)
+        else:
+            count = builder.constant(np.float32(number))
+        return builder.finish([("y", builder.emit(ops.Multiply(), x, count)[0])])
+
+    verify_model(graph(None), export_graph(graph(None)))
+    with pytest.raises(VerifyError, match="batch = 1"):
+        verify_model(graph(None), export_graph(graph(3)))
+
+
 def test_samples_that_depend_on_each_other_are_run_alone() -> None:
     builder = Builder("centred")
     x = builder.input("x", TensorType(F32, (BATCH, 4)))

@@ -148,3 +148,15 @@ def test_sizes_that_a_pass_puts_in() -> None:
     check = PassCheck(graph, {}, arguments["sizes"])
     result = run_pipeline(graph, ONNX, arguments=arguments, check=check).graph
     assert result.inputs[0].type.shape == (5, 2)
+
+
+def test_rounding_that_is_magnified_is_no_mistake_of_a_pass() -> None:
+    builder = Builder("magnifying")
+    x = builder.input("x", TensorType(DType.FLOAT32, (4, 40)))
+    numbers = [builder.constant(np.float32(number)) for number in (0.1, 7.3, 10_000.0)]
+    y = builder.emit(ops.Multiply(), builder.emit(ops.Multiply(), x, numbers[0])[0], numbers[1])[0]
+    y = builder.emit(ops.Subtract(), builder.emit(ops.Add(), y, numbers[2])[0], numbers[2])[0]
+    graph = builder.finish([("y", y)])
+    executable = kcompile.compile(graph, check_passes=True)
+    changes = [change for entry in executable.log for change, _ in entry.changes]
+    assert "product_of_product" in changes

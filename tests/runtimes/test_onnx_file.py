@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+import kcompile
 from kcompile.ir.errors import ExportError, SpecError, VerifyError
 from kcompile.ir.graph import Graph
 from kcompile.ir.parser import parse_graph
@@ -133,11 +134,26 @@ def test_unknown_releases_are_refused(target: str) -> None:
 def test_a_release_bounds_the_opset() -> None:
     check_release(graph(), None, parse_release("onnxruntime==1.17"))
     check_release(graph(), 20, parse_release("onnxruntime==1.17.3"))
+    words = parse_graph(
+        """graph @words {
+          data %text : string[batch]
+          %words : string[batch,4] = split_string(%text) {length=4}
+          output "words" = %words
+        }"""
+    )
     with pytest.raises(
-        ExportError, match="gelu: needs opset 20, and onnxruntime 1.16 takes at most 19"
+        ExportError, match="split_string: needs opset 20, and onnxruntime 1.16 takes at most 19"
     ):
-        check_release(graph(), None, parse_release("onnxruntime==1.16"))
+        check_release(words, None, parse_release("onnxruntime==1.16"))
     with pytest.raises(
         ExportError, match="opset 21 is asked for, and onnxruntime 1.17 takes at most 20"
     ):
         check_release(graph(), 21, parse_release("onnxruntime==1.17"))
+
+
+@pytest.mark.parametrize(("release", "opset", "has_gelu"), [(15, 19, False), (20, 20, True)])
+def test_a_release_decides_which_form_an_op_has(release: int, opset: int, has_gelu: bool) -> None:
+    executable = kcompile.compile(graph(), f"onnxruntime==1.{release}")
+    model = onnx.load_from_string(executable.to_bytes())
+    assert model.opset_import[0].version == opset
+    assert any(node.op_type == "Gelu" for node in model.graph.node) is has_gelu

@@ -33,8 +33,8 @@ Sizes = dict[str, int]
 
 #: Numbers for sizes along the first axis, which are batches.
 BATCHES = (1, 3)
-#: The largest number tried for other sizes.
-LARGEST = 1025
+#: What is tried for other sizes: each odd number up to a thousand, then some.
+TRIED = (*range(1, 1026, 2), *(2**power + odd for power in range(11, 17) for odd in (1, 3)))
 #: Standard deviations of a batch's samples.
 SCALES = (0.1, 1.0, 3.0)
 #: Integers below this one mean nothing in particular and fit every integer type.
@@ -51,14 +51,14 @@ def choose_sizes(graph: Graph) -> list[Sizes]:
     Symbols other than the batch get odd numbers that all differ, so that none stands for another.
 
     Raises:
-        DataError: no number up to 1025 fits.
+        DataError: no number up to 65,539 fits.
     """
     batches = sorted(batch_symbols(graph))
     others = [symbol for symbol in graph.symbols if symbol not in batches]
     if not others:
         return [dict.fromkeys(batches, number) for number in (BATCHES if batches else (1,))]
     found: list[Sizes] = []
-    for start in range(1, LARGEST + 1, 2):
+    for start in TRIED:
         env = {symbol: start + 2 * i for i, symbol in enumerate(others)}
         if _fits(graph, dict.fromkeys(batches, BATCHES[0]) | env):
             found.append(env)
@@ -66,7 +66,7 @@ def choose_sizes(graph: Graph) -> list[Sizes]:
                 break
     else:
         raise DataError(
-            f"found no numbers up to {LARGEST} for {', '.join(others)} that every op takes",
+            f"found no numbers up to {max(TRIED)} for {', '.join(others)} that every op takes",
             where=f"graph '{graph.name}'",
             hint="Give the sizes to verify with",
         )

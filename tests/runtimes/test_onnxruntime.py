@@ -381,12 +381,20 @@ def test_sizes_of_inputs_stay_positive() -> None:
     assert choose_sizes(graph_on(make)) == [{"time": 5}, {"time": 7}]
 
 
+def test_sizes_may_have_to_be_large() -> None:
+    def make(builder: Builder) -> Any:
+        x = builder.input("x", TensorType(F32, (1, TIME)))
+        return builder.emit(ops.Slice((0, 5000), (1, TIME - 5000), (1, 1)), x)[0]
+
+    assert choose_sizes(graph_on(make)) == [{"time": 16385}, {"time": 16387}]
+
+
 def test_sizes_that_cannot_be_found_are_asked_for() -> None:
     def make(builder: Builder) -> Any:
         x = builder.input("x", TensorType(F32, (1, TIME)))
-        return builder.emit(ops.Slice((0, 2000), (1, TIME), (1, 1)), x)[0]
+        return builder.emit(ops.Slice((0, 100_000), (1, TIME), (1, 1)), x)[0]
 
-    with pytest.raises(DataError, match="no numbers up to 1025 for time.*Give the sizes"):
+    with pytest.raises(DataError, match="no numbers up to 65539 for time.*Give the sizes"):
         choose_sizes(graph_on(make))
 
 

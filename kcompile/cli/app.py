@@ -98,18 +98,44 @@ def compile_command(
     help="Run the passes of this target. By default none run, with --after those of onnx.",
 )
 @click.option("--after", metavar="PASS", help="Stop after this pass.")
+@click.option(
+    "--html",
+    type=NEW_FILE,
+    help="Write a page instead: layers, the graph before and after each pass, verification.",
+)
+@click.option(
+    "--quantization",
+    type=FILE,
+    metavar="FILE.json",
+    help="What kcompile quantize --json printed; it is shown on the page too.",
+)
 @interface_options
 @common_options
 def inspect_command(
-    file: Path, reading: Reading, target: str | None, after: str | None, ends: Ends, as_json: bool
+    file: Path,
+    reading: Reading,
+    target: str | None,
+    after: str | None,
+    html: Path | None,
+    quantization: Path | None,
+    ends: Ends,
+    as_json: bool,
 ) -> None:
     """Show the graph of a model, and what each layer makes and costs.
 
     FLOPs and memory are for one sample; a multiplication with its addition is two FLOPs.
     """
+    source = source_of(file, reading, ends)
+    if html is not None:
+        from kcompile.cli.reporting import report_file
+
+        report_file(source, html, ends, target or "onnx", after, quantization, as_json)
+        return
+    if quantization is not None:
+        raise click.UsageError("--quantization is for the page of --html")
     from kcompile.cli.inspecting import inspect_file
 
-    inspect_file(source_of(file, reading, ends), ends, target, after, as_json)
+    inspect_file(source, ends, target, after, as_json)
 
 
 @main.command("diff", epilog=DIFF_EXIT_CODES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from rich import box
@@ -18,7 +19,8 @@ from kcompile.passes.pipelines import INFERENCE, ONNX, TRAINING, LogEntry, run_p
 from kcompile.utils.inspection import LayerRow, layer_table, total
 from kcompile.utils.units import format_bytes
 
-_PIPELINES = {"inference": INFERENCE, "onnx": ONNX, "training": TRAINING}
+#: The passes of each target.
+PIPELINES = {"inference": INFERENCE, "onnx": ONNX, "training": TRAINING}
 
 
 def inspect_file(
@@ -45,16 +47,25 @@ def inspect_file(
     )
 
 
+def traced(
+    model: Model, ends: Ends, target: str | None
+) -> tuple[Graph, dict[str, np.ndarray[Any, Any]]]:
+    """The graph of a model for a target, and the array of each weight in it."""
+    graph = ends.interface(model).apply(model.graph(training=target == "training"))
+    present = {entry.name for entry in graph.inputs}
+    named = {path: variable for path, variable in model.named_weights().items() if path in present}
+    return graph, {path: np.asarray(variable) for path, variable in named.items()}
+
+
 def _graph(
     model: Model, ends: Ends, target: str | None, after: str | None
 ) -> tuple[Graph, tuple[LogEntry, ...]]:
-    graph = ends.interface(model).apply(model.graph(training=target == "training"))
+    graph, weights = traced(model, ends, target)
     if target is None:
         return graph, ()
-    arrays = {path: np.asarray(variable) for path, variable in model.named_weights().items()}
-    present = {entry.name for entry in graph.inputs}
-    arguments = {"weights": {path: array for path, array in arrays.items() if path in present}}
-    result = run_pipeline(graph, _PIPELINES[target], arguments=arguments, stop_after=after)
+    result = run_pipeline(
+        graph, PIPELINES[target], arguments={"weights": weights}, stop_after=after
+    )
     return result.graph, result.log
 
 

@@ -357,6 +357,27 @@ _register(
 )
 
 
+def peak_activation_bytes(graph: Graph) -> int:
+    """The most that inputs and results take at a time, in bytes for one sample.
+
+    Nodes run in order; a result is held from the node that makes it to the last one that reads it,
+    inputs all the time and outputs to the end. Weights do not count.
+    """
+    last_use: dict[str, int] = {}
+    for index, node in enumerate(graph.nodes):
+        last_use |= {v.name: index for v in (*node.inputs, *node.outputs) if v is not None}
+    last_use |= {output.value.name: len(graph.nodes) for output in graph.outputs}
+    inputs = sum(num_bytes(entry.type) for entry in graph.inputs_with(Role.DATA))
+    held: dict[str, int] = {}
+    peak = inputs
+    for index, node in enumerate(graph.nodes):
+        if not isinstance(node.op, ops.Constant):
+            held |= {value.name: num_bytes(value.type) for value in node.outputs}
+        peak = max(peak, inputs + sum(held.values()))
+        held = {name: size for name, size in held.items() if last_use[name] > index}
+    return peak
+
+
 def total(rows: Iterable[LayerRow]) -> LayerRow:
     """The sums over rows."""
     result = LayerRow("total", "")

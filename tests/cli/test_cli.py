@@ -95,7 +95,9 @@ def test_passes_are_checked_when_asked(spec: Path, monkeypatch: pytest.MonkeyPat
     assert run("compile", spec, "-o", onnx, "--check-passes").exit_code == 0
     monkeypatch.setattr(
         "kcompile.runtimes.onnxruntime.translation.compare",
-        lambda *arguments: (_ for _ in ()).throw(kcompile.ir.errors.VerifyError("it differs")),
+        lambda *arguments, **options: (_ for _ in ()).throw(
+            kcompile.ir.errors.VerifyError("it differs")
+        ),
     )
     assert run("compile", spec, "-o", onnx).exit_code == 0
     result = run("compile", spec, "-o", onnx, "--check-passes")

@@ -48,8 +48,8 @@ NEWEST = 23
 HEADER = """# Coverage
 
 The public names of Keras 3.15, and what becomes of each in kcompile. `docs/generate_coverage.py`
-writes this file from the conformance cases (`tests/conformance`); a test holds it. What compiling and
-files lack stands at the end.
+writes this file from the conformance cases; a test holds it. What compiling
+and files lack stands at the end.
 
 - *trains*: outputs and gradients on XLA are Keras's, in every case of the layer; random layers draw
   numbers of their own. *On the host*: what concerns strings is computed before the batch is moved.
@@ -64,17 +64,17 @@ COMPILING = """## compiling and files
 
 *Missing*:
 
-- ONNX files as input, so also their quantization; `.ort` files and files optimized offline; weights in a
-  file of their own, for models of 2 GiB and more; `kcompile.compile` to an XLA program that is saved
-- a table of costs per release and provider of onnxruntime: which form is faster was measured once, and
-  the lowerings say so; ops of `com.microsoft`; Q, K and V projections merged into one product
-- quantized LSTM, GRU, transposed convolution and products of two activations, which keep floats; graphs
-  that compute in float16
+- ONNX files as input, so also their quantization; `.ort` files and files optimized offline; weights
+  in a file of their own, for models of 2 GiB and more; XLA programs that are saved
+- a table of costs per release and provider of onnxruntime: which form is faster was measured once,
+  and the lowerings say so; ops of `com.microsoft`; Q, K and V projections merged into one product
+- quantized LSTM, GRU, transposed convolution and products of two activations, which keep floats;
+  graphs that compute in float16
 - `verify` that names the first value of the graph that differs
 - `Lambda` layers with code from a file, custom layers without `custom_objects`, `TFSMLayer`,
   `TorchModuleWrapper`: refused, as SECURITY.md says
 - bilinear `UpSampling2D` of Keras 2 written for Keras 3 with factors that are no powers of two
-- optimizer state of Keras 2 files, and of models with a `train_step` of their own: it starts anew"""
+- optimizer state of Keras 2 files and of models with a `train_step` of their own: it starts anew"""
 
 
 def public_names(module: ModuleType) -> set[str]:

@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all test-real bench-onnx fuzz mutants lint clean
+.PHONY: demo test test-all test-real bench-onnx bench-grid fuzz mutants lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/test.stamp
@@ -24,6 +24,10 @@ test-real: $(VENV)/test.stamp
 # Frameworks are installed into build/bench-onnx, once: some 4 GB. ARGS='--quick --models unet'
 bench-onnx: $(VENV)/test.stamp
 	$(BIN)/python benchmarks/onnx/compare.py $(ARGS)
+
+# The same environments; some 25 minutes. ARGS='--cases LSTM --routes kcompile,keras-torch'
+bench-grid: $(VENV)/test.stamp
+	$(BIN)/python benchmarks/onnx/grid.py $(ARGS)
 
 # Random graphs for so many seconds; failures go to build/fuzz.
 BUDGET ?= 600

@@ -19,6 +19,10 @@ BUILD = Path(__file__).resolve().parents[2] / "build" / "bench-onnx"
 PACKAGES = {
     "tensorflow": ("keras==3.15.1", "tensorflow-cpu==2.21.0", "tf2onnx==1.17.0"),
     "jax": ("keras==3.15.1", "jax==0.10.2", "jax2onnx==0.17.1"),
+    **{
+        f"onnxruntime-{release}": (f"onnxruntime=={release}.*", "onnx==1.20.0", "numpy<2.3")
+        for release in ("1.20", "1.24", "1.32")
+    },
     "torch": ("keras==3.15.1", "torch==2.13.0", "onnxscript==0.7.2"),
 }
 

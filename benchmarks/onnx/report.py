@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,8 @@ def works_cell(row: dict[str, Any]) -> str:
     if "error" not in row:
         return "yes"
     reason = row["error"].strip().splitlines()[-1] if row["error"].strip() else "no message"
-    reason = reason.replace("|", "/")[:90]
+    reason = re.sub(r"\S*/\S+/\S+", "...", reason)  # of the machine it ran on
+    reason = reason.replace("Load model from ... failed:", "").replace("|", "/")[:110]
     return f"repaired: {reason}" if row.get("is_repaired") else f"no: {reason}"
 
 

@@ -18,19 +18,26 @@ import jax.numpy as jnp
 
 from kcompile.ir.errors import ExportError, VerifyError
 from kcompile.ir.graph import Graph, Node, Value
+from kcompile.ir.op import Op
 from kcompile.ir.ops.control import graphs_of
 from kcompile.ir.types import DType
 from kcompile.runtimes.binding import bind_arrays, bind_op, describe, mismatch
-from kcompile.runtimes.jax.table import LOWERINGS
+from kcompile.runtimes.jax.table import LOWERINGS, Lowering
 
 Results = tuple[dict[str, jax.Array], dict[str, jax.Array]]
 
 
-def lower(graph: Graph) -> Callable[[Mapping[str, Any]], Results]:
+def lower(
+    graph: Graph, table: Mapping[type[Op], Lowering] = LOWERINGS
+) -> Callable[[Mapping[str, Any]], Results]:
     """A function from arrays by input name to (outputs by name, next states by state name).
 
     It is pure and can be traced: by `jax.jit`, `jax.grad`, `jax.vmap`, once for each set of
     shapes. A state without update is not among the next states.
+
+    Args:
+        graph: the graph.
+        table: lowerings of its nodes; the bodies of loops and branches have the common ones.
 
     Raises:
         ExportError: the graph holds strings. When traced: it holds 64-bit types and x64 is off.
@@ -43,7 +50,8 @@ def lower(graph: Graph) -> Callable[[Mapping[str, Any]], Results]:
     def function(arrays: Mapping[str, Any]) -> Results:
         _require_x64(graph)
         bound, env = bind_arrays(graph, arrays)
-        values = run_nodes(graph, {name: jnp.asarray(x) for name, x in bound.items()}, env)
+        inputs = {name: jnp.asarray(x) for name, x in bound.items()}
+        values = run_nodes(graph, inputs, env, table)
         outputs = {output.name: values[output.value.name] for output in graph.outputs}
         return outputs, {update.state.name: values[update.value.name] for update in graph.updates}
 
@@ -51,12 +59,15 @@ def lower(graph: Graph) -> Callable[[Mapping[str, Any]], Results]:
 
 
 def run_nodes(
-    graph: Graph, inputs: Mapping[str, jax.Array], env: Mapping[str, int]
+    graph: Graph,
+    inputs: Mapping[str, jax.Array],
+    env: Mapping[str, int],
+    table: Mapping[type[Op], Lowering] = LOWERINGS,
 ) -> dict[str, jax.Array]:
     """All values by name, given those of the inputs and the numbers of symbols."""
     values = dict(inputs)
     for node in graph.nodes:
-        results = _lower_node(graph, node, values, env)
+        results = _lower_node(graph, node, values, env, table)
         values.update(zip((value.name for value in node.outputs), results, strict=True))
     return values
 
@@ -90,10 +101,14 @@ def _require_x64(graph: Graph) -> None:
 
 
 def _lower_node(
-    graph: Graph, node: Node, values: Mapping[str, jax.Array], env: Mapping[str, int]
+    graph: Graph,
+    node: Node,
+    values: Mapping[str, jax.Array],
+    env: Mapping[str, int],
+    table: Mapping[type[Op], Lowering],
 ) -> tuple[jax.Array, ...]:
     operands = tuple(None if value is None else values[value.name] for value in node.inputs)
-    results = LOWERINGS[type(node.op)](bind_op(node, operands, env, graph), *operands)
+    results = table[type(node.op)](bind_op(node, operands, env, graph), *operands)
     results = results if isinstance(results, tuple) else (results,)
     if problem := mismatch(node, results, env):
         raise VerifyError(f"the JAX lowering {problem}", where=describe(graph, node))

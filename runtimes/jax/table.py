@@ -1,8 +1,13 @@
-"""The table from op classes to lowerings; the family files next to it fill it."""
+"""The tables from op classes to lowerings; the family files next to it fill them.
+
+Every op has a lowering that holds on all backends and under every transformation of JAX. An op
+may have another one for training on one backend, whose gradients are faster there; such a
+lowering knows reverse-mode derivatives of first order only.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from kcompile.ir.op import Op
@@ -13,6 +18,8 @@ Lowering = Callable[..., Any]
 F = TypeVar("F", bound=Lowering)
 
 LOWERINGS: dict[type[Op], Lowering] = {}
+#: By backend, what training uses in place of those.
+TRAINING_LOWERINGS: dict[str, dict[type[Op], Lowering]] = {}
 
 
 def lowers(*op_classes: type[Op]) -> Callable[[F], F]:
@@ -26,6 +33,24 @@ def lowers(*op_classes: type[Op]) -> Callable[[F], F]:
         return lowering
 
     return register
+
+
+def lowers_for_training(backend: str, op_class: type[Op]) -> Callable[[F], F]:
+    """Decorator: enter a lowering for training on that backend."""
+
+    def register(lowering: F) -> F:
+        table = TRAINING_LOWERINGS.setdefault(backend, {})
+        if op_class in table:
+            raise TypeError(f"{op_class.__name__} has two lowerings for training on {backend}")
+        table[op_class] = lowering
+        return lowering
+
+    return register
+
+
+def training_table(backend: str) -> Mapping[type[Op], Lowering]:
+    """The lowerings that training on that backend uses."""
+    return {**LOWERINGS, **TRAINING_LOWERINGS.get(backend, {})}
 
 
 def lowers_to(functions: dict[type[Op], Lowering]) -> None:

@@ -17,9 +17,11 @@ from jax import lax
 
 from kcompile.ir.graph import Graph, Role
 from kcompile.ir.ops import Conv
+from kcompile.runtimes.jax.compiler_options import training_options
 from kcompile.runtimes.jax.lowering import lower
 from kcompile.runtimes.jax.optimizer_wrappers import loss_scale, num_skipped
 from kcompile.runtimes.jax.optimizers import apply_updates
+from kcompile.runtimes.jax.table import LOWERINGS, training_table
 
 Array: TypeAlias = jax.Array
 Arrays: TypeAlias = dict[str, Array]
@@ -100,14 +102,16 @@ class Program:
         self.initial = to_device(initial)
         self._data_types = {e.name: e.type.dtype.numpy for e in graph.inputs_with(Role.DATA)}
         self._rng_names = _names(graph, Role.RNG)
-        self._function, self._results = lower(graph), lower(results)
+        table = training_table(jax.default_backend()) if trains else LOWERINGS
+        self._function, self._results = lower(graph, table), lower(results)
         self._constraints = None if constraints is None else lower(constraints)
         self._constraint_names = [] if constraints is None else _names(constraints, Role.PARAM)
         self._result_names = [entry.name for entry in results.inputs]
         self._scalar_names = [o.name for o in results.outputs if o.value.type.rank == 0]
         self._step = self._training_step if trains else self._evaluation_step
-        self._loop = jax.jit(self._run_loop, donate_argnums=0)
-        self._single = jax.jit(self._run_single, donate_argnums=0)
+        options = training_options(graph) if trains else None
+        self._loop = jax.jit(self._run_loop, donate_argnums=0, compiler_options=options)
+        self._single = jax.jit(self._run_single, donate_argnums=0, compiler_options=options)
 
     def run_many(
         self,

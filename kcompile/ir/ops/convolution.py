@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,25 +84,31 @@ class Conv(Op):
             self.padding, x.shape[1:-1], w.shape[:-2], self.strides, self.dilation
         )
         wide = np.promote_types(x.dtype, np.float32)
-        padded = np.pad(x.astype(wide, copy=False), ((0, 0), *pads, (0, 0)))
+        padded = x.astype(wide, copy=False)
+        if any(map(any, pads)):
+            padded = np.pad(padded, ((0, 0), *pads, (0, 0)))
         windows = view_windows(padded, w.shape[:-2], self.strides, self.dilation)
         product = _products_per_channel if self.groups == x.shape[-1] else _products
-        y = np.concatenate(
-            [product(part, w.astype(wide, copy=False), self.groups) for part in _parts(windows)]
-        ).astype(x.dtype, copy=False)
+        y = np.empty((*windows.shape[: x.ndim - 1], w.shape[-1]), x.dtype)
+        for block in _blocks(windows):
+            y[block] = product(windows[block], w.astype(wide, copy=False), self.groups)
         if b is not None:
             y = y + b
         return np.moveaxis(y, -1, 1) if self.data_format == CHANNELS_FIRST else y
 
 
 #: Elements of the windows that are copied at a time.
-_ELEMENTS_AT_ONCE = 2**22
+_ELEMENTS_AT_ONCE = 2**18
 
 
-def _parts(windows: Array) -> list[Array]:
-    """The windows of some samples at a time."""
-    samples = max(1, _ELEMENTS_AT_ONCE // max(1, windows[:1].size))
-    return np.split(windows, range(samples, len(windows), samples))
+def _blocks(windows: Array) -> Iterator[tuple[slice, slice]]:
+    """Some samples at a time, or some rows of one, along the first two axes."""
+    num_samples, num_rows = windows.shape[:2]
+    rows = max(1, _ELEMENTS_AT_ONCE // max(1, windows[:1, :1].size))
+    samples = max(1, rows // max(1, num_rows))
+    for sample in range(0, num_samples, samples):
+        for row in range(0, num_rows, rows):
+            yield slice(sample, sample + samples), slice(row, row + rows)
 
 
 def _products(windows: Array, w: Array, groups: int) -> Array:
@@ -123,6 +130,8 @@ def _products_per_channel(windows: Array, w: Array, groups: int) -> Array:
     num_axes = w.ndim - 2
     positions = windows.shape[: num_axes + 1]
     y = np.zeros((*positions, groups, w.shape[-1] // groups), windows.dtype)
+    product = np.empty_like(y)
     for place in np.ndindex(*w.shape[:-2]):
-        y += windows[(..., *place)][..., np.newaxis] * w[place].reshape(groups, -1)
+        kernel = w[place].reshape(groups, -1)
+        y += np.multiply(windows[(..., *place)][..., np.newaxis], kernel, out=product)
     return y.reshape(*positions, w.shape[-1])

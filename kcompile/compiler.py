@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from kcompile.ir.errors import ExportError, SpecError
+from kcompile.ir.errors import ExportError, SpecError, VerifyError
 from kcompile.ir.graph import Graph, Role
 
 if TYPE_CHECKING:
@@ -367,7 +367,8 @@ def verify_file(
         data: arrays by input name; by default some are drawn.
 
     Raises:
-        VerifyError: it computes something else, or onnxruntime refuses it.
+        VerifyError: it computes something else, or onnxruntime refuses it; the hint tells which
+            value is the first to differ.
         DataError: the data do not fit the model.
     """
     from kcompile.passes.bind_weights import bind_weights
@@ -383,7 +384,20 @@ def verify_file(
     else:
         bound, sizes = bind_arrays(source, data)
         expectation = expect(source, sizes=[sizes], draw=lambda graph, sizes, seed: bound)
-    return verify_file(expectation, Path(path)).as_metadata()
+    try:
+        return verify_file(expectation, Path(path)).as_metadata()
+    except VerifyError as error:
+        hint = _first_difference(graph, arrays, expectation.runs, Path(path))
+        raise VerifyError(error.message, where=error.where, hint=hint) from error
+
+
+def _first_difference(graph: Graph, arrays: dict[str, Any], runs: Sequence[Any], path: Path) -> str:
+    """Which value of the file is the first that is not what compiling gives now."""
+    from kcompile.passes.pipelines import ONNX, run_pipeline
+    from kcompile.runtimes.onnxruntime.bisection import first_difference
+
+    result = run_pipeline(graph, ONNX, arguments={"weights": arrays})
+    return first_difference(result.graph, path, runs)
 
 
 class _LazySession:

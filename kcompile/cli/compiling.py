@@ -61,7 +61,7 @@ def compile_file(
         print_json({"output": str(output), **origin, "seconds": seconds, **report, **extra})
         return
     if explain:
-        _explain(log)
+        _explain(log, report["forms"])
     say(
         f"{output}: {report['nodes']} nodes, {report['parameters']:,} parameters,"
         f" {format_bytes(report['file_bytes'])}, {report['flops']:,} FLOPs,"
@@ -79,7 +79,7 @@ def _origin(loaded: Loaded) -> dict[str, Any]:
     return {"weights": weights, "made_by": loaded.made_by}
 
 
-def _explain(log: Any) -> None:
+def _explain(log: Any, forms: list[dict[str, Any]]) -> None:
     for entry in log:
         nodes = f"{entry.num_nodes_before} to {entry.num_nodes_after} nodes"
         say(f"({entry.reason}): {nodes}", entry.name)
@@ -87,6 +87,9 @@ def _explain(log: Any) -> None:
             say(f"  {rule}: {count}")
         for refusal in entry.refusals:
             say(f"  not {refusal.rule} at %{refusal.node}: {refusal.reason}")
+    for form in forms:
+        taken = "taken: it" if form["is_taken"] else "not taken: it"
+        say(f"{form['count']} times, {taken} {form['reason']}", form["form"])
 
 
 def _refusals(log: Any) -> list[dict[str, str]]:

@@ -21,6 +21,7 @@ from kcompile.formats.place import (
 )
 from kcompile.ir.errors import SpecError
 from kcompile.ir.types import DType
+from kcompile.layers.augmentation.base import ImageAugmentation
 from kcompile.layers.core import InputLayer
 from kcompile.models import Functional
 from kcompile.ops.structure import leaves
@@ -176,6 +177,9 @@ def _make(operations: dict[str, Any], name: str, call: Call) -> None:
 
     args, kwargs = resolve(call.args), resolve(call.kwargs)
     operation = operations[name]
+    if isinstance(operation, ImageAugmentation) and kwargs.get("training") is True:
+        # The default, which Keras writes for every call; in its models it changes nothing.
+        del kwargs["training"]
     if not isinstance(operation, tuple):
         operation(*args, **kwargs)
         return

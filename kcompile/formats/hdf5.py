@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from kcompile.ir.errors import FormatError
-from kcompile.ir.types import TensorType, format_shape
+from kcompile.ir.types import DType, TensorType, format_shape
 
 if TYPE_CHECKING:
     import h5py
@@ -222,7 +222,7 @@ def read_dataset(dataset: h5py.Dataset, type: TensorType, where: str) -> np.ndar
             raise FormatError(
                 f"needs shape {format_shape(type.shape)}, got {_shape_text(dataset)}", where=where
             )
-        if dataset.dtype.newbyteorder("=") != type.dtype.numpy:
+        if _element_type(dataset) != type.dtype.numpy:
             raise FormatError(f"needs {type.dtype.keras_name}, got {dataset.dtype}", where=where)
     return read_checked(dataset, where)
 
@@ -234,8 +234,9 @@ def read_checked(dataset: h5py.Dataset, where: str) -> np.ndarray[Any, Any]:
         FormatError: elements are no numbers, data are missing, or an element is NaN.
     """
     with damage_at(where):
-        native = dataset.dtype.newbyteorder("=")
-        if native.kind not in "biuf" and native.name != "bfloat16":
+        native = _element_type(dataset)
+        is_bfloat16 = native == DType.BFLOAT16.numpy
+        if native.kind not in "biuf" and not is_bfloat16:
             raise FormatError(f"its elements are no numbers, but {dataset.dtype}", where=where)
         if dataset.shape is None:
             raise FormatError("it holds nothing", where=where)
@@ -243,14 +244,22 @@ def read_checked(dataset: h5py.Dataset, where: str) -> np.ndarray[Any, Any]:
             _check_chunks(dataset, where)
         elif dataset.id.get_storage_size() < math.prod(dataset.shape) * native.itemsize:
             raise FormatError("its data are missing", where=where)
-        array = np.asarray(dataset[()], native)
-    if array.dtype.kind == "f" and np.isnan(array).any():
+        array = np.asarray(dataset[()], dataset.dtype.newbyteorder("=")).view(native)
+    if (is_bfloat16 or native.kind == "f") and np.isnan(array).any():
         raise FormatError(
             f"{int(np.isnan(array).sum())} of {array.size} elements are NaN",
             where=where,
             hint="The model was damaged in training; use an earlier file",
         )
     return array
+
+
+def _element_type(dataset: h5py.Dataset) -> np.dtype[Any]:
+    """The type of the elements; Keras writes bfloat16 as two bytes that an attribute explains."""
+    native = dataset.dtype.newbyteorder("=")
+    if native == np.dtype("V2") and dataset.attrs.get("dtype") == DType.BFLOAT16.keras_name:
+        return DType.BFLOAT16.numpy
+    return native
 
 
 def _shape_text(dataset: h5py.Dataset) -> str:

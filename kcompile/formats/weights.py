@@ -79,18 +79,14 @@ def save_weights(model: Model, filepath: str | Path, overwrite: bool = True) -> 
 
 
 def write_groups(file: h5py.File, groups: Iterable[Group]) -> None:
-    """Write the weights of layers into an open file.
-
-    Raises:
-        SpecError: one is of a type that the format does not have.
-    """
+    """Write the weights of layers into an open file."""
     for group in groups:
         own = file.create_group(group.variables_path)
         own.attrs["name"] = group.layer.name
         for index, variable in enumerate(group.variables):
+            dataset = own.create_dataset(str(index), data=variable.numpy())
             if variable.type.dtype is DType.BFLOAT16:
-                raise SpecError("the format has no bfloat16", where=f"weight '{variable.path}'")
-            own.create_dataset(str(index), data=variable.numpy())
+                dataset.attrs["dtype"] = DType.BFLOAT16.keras_name
 
 
 def load_weights(

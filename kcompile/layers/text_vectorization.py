@@ -96,6 +96,8 @@ class TextVectorization(Layer):
             name=self.name,
             has_input_vocabulary=is_static,
         )
+        # It is a part of this layer's call, not called itself, and has no weights to make.
+        self._lookup_layer.built = True
 
     def _check_length(self, where: str) -> None:
         length = self.output_sequence_length

@@ -119,10 +119,11 @@ class Histogram:
         if len(inside) < NUM_STEPS:
             return np.inf
         first, last = inside[0], inside[-1] + 1
-        kept = self.counts[first:last].astype(np.float64)
+        counts = self._counts_without_zeros()
+        kept = counts[first:last]
         wanted = kept.copy()
-        wanted[0] += self.counts[:first].sum()
-        wanted[-1] += self.counts[last:].sum()
+        wanted[0] += counts[:first].sum()
+        wanted[-1] += counts[last:].sum()
         level = np.arange(len(kept)) * (NUM_STEPS + 1) // len(kept)
         present = wanted > 0
         totals = np.bincount(level, kept, NUM_STEPS + 1)
@@ -130,6 +131,18 @@ class Histogram:
         made = np.where(present, (totals / np.maximum(places, 1))[level], 0.0)
         p, q = wanted / wanted.sum(), made / max(made.sum(), 1.0)
         return float(np.sum(p[present] * np.log(p[present] / np.maximum(q[present], 1e-9))))
+
+    def _counts_without_zeros(self) -> Array:
+        """The counts, as if none of the elements were the 0 that relus make.
+
+        It has an integer of its own. Spread over the bins of that integer it would seem to be lost,
+        the more so the wider the range is.
+        """
+        counts = self.counts.astype(np.float64)
+        zero = int(np.clip(-self.low / (self.high - self.low) * NUM_BINS, 0, NUM_BINS - 1))
+        neighbours = [counts[i] for i in (zero - 1, zero + 1) if 0 <= i < NUM_BINS]
+        counts[zero] = min(counts[zero], np.mean(neighbours))
+        return counts
 
 
 def affine(low: float, high: float) -> tuple[float, int]:

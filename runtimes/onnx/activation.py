@@ -22,6 +22,7 @@ from kcompile.ir.ops import (
 )
 from kcompile.ir.types import DType
 from kcompile.runtimes.onnx.emitter import Emitter
+from kcompile.runtimes.onnx.forms import preferred
 from kcompile.runtimes.onnx.table import PREFERRED_OPSETS, lowers
 
 
@@ -62,15 +63,17 @@ def _p_relu(emitter: Emitter, op: PRelu, x: Value, slope: Value) -> Value:
     return emitter.elementwise("PRelu", x, slope)
 
 
-#: The first opset with Gelu.
-_GELU = 20
-PREFERRED_OPSETS[Gelu] = lambda op: _GELU
+PREFERRED_OPSETS[Gelu] = lambda op: preferred(_form(op))
+
+
+def _form(op: Gelu) -> str:
+    return "Gelu, tanh" if op.approximate else "Gelu"
 
 
 @lowers(Gelu)
 def _gelu(emitter: Emitter, op: Gelu, x: Value) -> Value:
-    """Before opset 20 as `x (1 + erf(x / sqrt 2)) / 2`, or the same with its approximation."""
-    if emitter.opset >= _GELU:
+    """Without the op as `x (1 + erf(x / sqrt 2)) / 2`, or the same with its approximation."""
+    if emitter.prefers(_form(op)):
         return emitter.elementwise("Gelu", x, approximate="tanh" if op.approximate else "none")
     narrow = x.type.dtype
     dtype = DType.FLOAT32 if narrow in (DType.FLOAT16, DType.BFLOAT16) else narrow

@@ -1,7 +1,7 @@
 """Attention: ONNX's own op where heads are side by side, else as products and a softmax.
 
-The op is 1.05 to 1.1 times faster than the products, heads side by side; with heads in an axis of
-their own it is no faster, and needs opset 23. A mask of bools adds minus infinity to the scores in
+The op is faster than the products with heads side by side; with heads in an axis of their own it is
+no faster. A mask of bools adds minus infinity to the scores in
 it (Attention-23), and a row that sees nothing becomes NaN; here it becomes the mean of all values.
 So masks go in as numbers to add: the finite one that stands for "masked" is so low that adding a
 score to it changes nothing.
@@ -17,12 +17,11 @@ from kcompile.ir.ops import Attention
 from kcompile.ir.ops.attention import MASKED
 from kcompile.ir.types import DType, TensorType
 from kcompile.runtimes.onnx.emitter import Emitter
+from kcompile.runtimes.onnx.forms import preferred
 from kcompile.runtimes.onnx.shape import reshape
 from kcompile.runtimes.onnx.table import FLOOR, PREFERRED_OPSETS, lowers
 
-#: The first opset with Attention.
-_NATIVE = 23
-PREFERRED_OPSETS[Attention] = lambda op: FLOOR if op.num_heads is None else _NATIVE
+PREFERRED_OPSETS[Attention] = lambda op: FLOOR if op.num_heads is None else preferred("Attention")
 
 
 @lowers(Attention)
@@ -39,8 +38,8 @@ def _attention(
     dtype = DType.FLOAT32 if narrow in (DType.FLOAT16, DType.BFLOAT16) else narrow
     q, k, v = (emitter.cast(x, dtype) for x in (q, k, v))
     bias = None if bias is None else emitter.cast(bias, dtype)
-    is_native = op.num_heads is not None and emitter.opset >= _NATIVE and dtype is DType.FLOAT32
-    lower = _native if is_native else _decomposed
+    is_possible = op.num_heads is not None and dtype is DType.FLOAT32
+    lower = _native if is_possible and emitter.prefers("Attention") else _decomposed
     return emitter.cast(lower(emitter, op, (q, k, v), bias, mask), narrow)
 
 

@@ -62,7 +62,8 @@ def _add(emitter: Emitter, op: ops.Add, a: Value, b: Value) -> Value:
     long as the two do; of Sum it does not.
     """
     is_residual = a.type.shape == b.type.shape and a.type.dtype is DType.FLOAT32
-    return emitter.elementwise("Sum" if is_residual and emitter.feeds(LAYER_NORMS) else "Add", a, b)
+    is_sum = is_residual and emitter.feeds(LAYER_NORMS) and emitter.prefers("Sum")
+    return emitter.elementwise("Sum" if is_sum else "Add", a, b)
 
 
 @lowers(*TESTS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ from kcompile.ir.graph import Graph, Node, Value
 from kcompile.ir.op import Array, Op
 from kcompile.ir.types import DType, TensorType, broadcast_shapes
 from kcompile.runtimes.onnx import sizes
+from kcompile.runtimes.onnx.forms import Choice, choose
 from kcompile.runtimes.onnx.kernels import DATA_OPERANDS, ELEMENT_TYPES, compute_type
 from kcompile.runtimes.onnx.table import LOWERINGS
 
@@ -77,6 +78,8 @@ class Emitter:
 
     Attributes:
         opset: the opset that the model will have.
+        release: the second number of the onnxruntime that has to run it, if it has to be one.
+        choices: the forms that were chosen, and how often.
         nodes: the nodes so far.
         initializers: arrays by key.
         values: what stands for each value of the graph, by the value's name.
@@ -84,9 +87,11 @@ class Emitter:
         named: keys of values that the graph has a name for.
     """
 
-    def __init__(self, graph: Graph, opset: int) -> None:
+    def __init__(self, graph: Graph, opset: int, release: int | None = None) -> None:
         self.graph = graph
         self.opset = opset
+        self.release = release
+        self.choices: Counter[Choice] = Counter()
         self.nodes: list[OnnxNode] = []
         self.initializers: dict[str, Array] = {}
         self.values: dict[str, Value] = {}
@@ -141,6 +146,12 @@ class Emitter:
         """Whether one of these ops takes the (first) result of the node that is being lowered."""
         assert self._node is not None
         return any(issubclass(op, op_classes) for op in self._users[self._node.output.name])
+
+    def prefers(self, form: str) -> bool:
+        """Whether the node that is being lowered takes ONNX's own op, which could hold it."""
+        choice = choose(form, self.opset, self.release)
+        self.choices[choice] += 1
+        return choice.is_taken
 
     def refusal(self, reason: str, hint: str | None = None) -> ExportError:
         """An error that says which node is being lowered."""

@@ -92,18 +92,27 @@ def export_graph(
     return with_metadata(file.to_model(), metadata)
 
 
-def export_file(graph: Graph, *, opset: int | None = None, version: str | None = None) -> OnnxFile:
+def export_file(
+    graph: Graph,
+    *,
+    opset: int | None = None,
+    version: str | None = None,
+    release: int | None = None,
+) -> OnnxFile:
     """The ONNX file that computes `graph`, with the graph's own arrays as its weights.
 
     Args:
         graph, opset: as of `export_graph`.
         version: of kcompile; by default the installed one.
+        release: the second number of the onnxruntime whose fastest forms it takes; by default the
+            newest that was measured.
 
     Raises:
         ExportError: as from `export_graph`.
     """
     _check(graph)
-    emitter = Emitter(graph, choose_opset(graph) if opset is None else _check_opset(graph, opset))
+    opset = choose_opset(graph) if opset is None else _check_opset(graph, opset)
+    emitter = Emitter(graph, opset, release)
     emitter.lower()
     outputs = _outputs(emitter)
     names = _names(emitter, outputs)
@@ -117,7 +126,7 @@ def export_file(graph: Graph, *, opset: int | None = None, version: str | None =
         producer_version=_installed_version() if version is None else version,
         doc_string="kcompile",
     )
-    return OnnxFile(model, _weights(emitter, nodes, names))
+    return OnnxFile(model, _weights(emitter, nodes, names), emitter.choices)
 
 
 def _opsets(emitter: Emitter) -> list[onnx.OperatorSetIdProto]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,6 +14,7 @@ from onnx import TensorProto
 from kcompile.ir.op import Array
 from kcompile.ir.types import DType
 from kcompile.runtimes.onnx.check import check_model
+from kcompile.runtimes.onnx.forms import Choice
 from kcompile.runtimes.onnx.kernels import ELEMENT_TYPES
 
 #: Weights below this may be shapes and axes, whose numbers ONNX's shape inference looks at.
@@ -33,10 +34,12 @@ class OnnxFile:
     Attributes:
         model: without initializers.
         weights: by name, in their order in the file.
+        choices: the forms of ops that were chosen, and how often.
     """
 
     model: onnx.ModelProto
     weights: Mapping[str, Array]
+    choices: Mapping[Choice, int] = field(default_factory=dict)
 
     def to_model(self) -> onnx.ModelProto:
         """All of it as a protocol buffer."""

@@ -1,8 +1,7 @@
 """Normalizations of each sample by its own statistics.
 
 LayerNormalization is native for the last axes, in float32 and float16: its epsilon is a float32.
-So is RMSNormalization in files of opset 23 and later. GroupNormalization is slower in onnxruntime
-than what it stands for, so that it is arithmetic, which every opset from the floor on holds.
+So is RMSNormalization, and GroupNormalization for channels that come first, where they are faster.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ def _layer_norm(
     emitter: Emitter, op: LayerNorm, x: Value, gamma: Value | None = None, beta: Value | None = None
 ) -> Value:
     axes = op.axes_of(x.type.rank)
-    if not _is_native(x, axes):
+    if not _is_native(x, axes) or not emitter.prefers("LayerNormalization"):
         return _arithmetic(emitter, op.epsilon, axes, x, gamma, beta, centered=True)
     if gamma is None:
         gamma = emitter.filled(1.0, x.type.with_shape(x.type.shape[axis] for axis in axes))
@@ -36,7 +35,7 @@ def _layer_norm(
 @lowers(RmsNorm)
 def _rms_norm(emitter: Emitter, op: RmsNorm, x: Value, gamma: Value | None = None) -> Value:
     axes = op.axes_of(x.type.rank)
-    if emitter.opset < 23 or not _is_native(x, axes):
+    if not _is_native(x, axes) or not emitter.prefers("RMSNormalization"):
         return _arithmetic(emitter, op.epsilon, axes, x, gamma, None, centered=False)
     if gamma is None:
         gamma = emitter.filled(1.0, x.type.with_shape(x.type.shape[axis] for axis in axes))
@@ -60,6 +59,15 @@ def _group_norm(
     emitter: Emitter, op: GroupNorm, x: Value, gamma: Value | None = None, beta: Value | None = None
 ) -> Value:
     axis = op.axis_of(x.type.rank)
+    is_possible = axis == 1 and x.type.dtype is DType.FLOAT32 and None not in (gamma, beta)
+    if is_possible and emitter.prefers("GroupNormalization"):
+        return emitter.emit(
+            "GroupNormalization",
+            [x, gamma, beta],
+            x.type,
+            num_groups=op.groups,
+            epsilon=float(op.epsilon),
+        )
     before, channels, after = x.type.shape[:axis], x.type.shape[axis], x.type.shape[axis + 1 :]
     split = (*before, op.groups, channels // op.groups, *after)
     others = tuple(other for other in range(1, x.type.rank + 1) if other != axis)

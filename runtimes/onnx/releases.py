@@ -29,6 +29,11 @@ class Release:
     opset: int
     ir_version: int
 
+    @property
+    def number(self) -> int:
+        """The second one of the version."""
+        return int(self.version.split(".")[1])
+
 
 #: By the second number of the version: the latest opset and IR version. Found by loading a file of
 #: each opset and each IR version in the CPU build of every release, the last patch of each; the

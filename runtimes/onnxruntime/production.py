@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +18,9 @@ from kcompile.passes.bind_weights import bind_weights
 from kcompile.passes.pipelines import ONNX, Check, Insertion, LogEntry, run_pipeline
 from kcompile.passes.to_inference import to_inference
 from kcompile.runtimes.onnxruntime.expectation import Expectation, expect
+
+#: Weights of fewer bytes are kept until the file is verified; more are read again, in doubt.
+_KEPT_BYTES = 2**26
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,7 @@ def optimize(
     """
     from kcompile import __version__
 
-    expectation = None
-    if verify:
-
-        def source() -> Graph:
-            graph, arrays = again()
-            return bind_weights(to_inference(graph), arrays)
-
-        expectation = expect(bind_weights(to_inference(graph), arrays), again=source)
+    expectation = _expectation(graph, arrays, again) if verify else None
     metadata = {
         "kcompile.version": __version__,
         "kcompile.spec.sha256": hashlib.sha256(print_graph(graph).encode()).hexdigest(),
@@ -76,6 +72,19 @@ def optimize(
     )
     metadata["kcompile.passes"] = _pass_log(result.log)
     return result.graph, Origin(result.log, metadata, expectation)
+
+
+def _expectation(
+    graph: Graph,
+    arrays: Mapping[str, Array],
+    again: Callable[[], tuple[Graph, dict[str, Array]]],
+) -> Expectation:
+    def source() -> Graph:
+        graph, arrays = again()
+        return bind_weights(to_inference(graph), arrays)
+
+    is_small = sum(array.nbytes for array in arrays.values()) < _KEPT_BYTES
+    return expect(bind_weights(to_inference(graph), arrays), again=None if is_small else source)
 
 
 def _take(arrays: dict[str, Array]) -> dict[str, Array]:
@@ -103,19 +112,24 @@ def write_file(
     from kcompile.runtimes.onnx.export import choose_opset, export_file
     from kcompile.runtimes.onnx.info import model_info
 
+    number = None
     if release is not None:
         from kcompile.runtimes.onnx.releases import check_release, parse_release
 
         limits = parse_release(release)
         check_release(graph, opset, limits)
         opset = opset or choose_opset(graph, limits.opset)
-    exported = export_file(graph, opset=opset, version=origin.metadata["kcompile.version"])
+        number = limits.number
+    exported = export_file(
+        graph, opset=opset, version=origin.metadata["kcompile.version"], release=number
+    )
     if origin.expectation is not None:
         exported.check()
     exported.write(file)
     info = model_info(exported.model)
     kept = ("ops", "opset", "ir_version", "inputs", "outputs")
-    return {"nodes": info["num_nodes"], **{key: info[key] for key in kept}}
+    forms = [{**asdict(choice), "count": count} for choice, count in exported.choices.items()]
+    return {"nodes": info["num_nodes"], **{key: info[key] for key in kept}, "forms": forms}
 
 
 def finish_file(origin: Origin, model: bytes | Path) -> tuple[dict[str, str], bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,10 +34,13 @@ Sizes = dict[str, int]
 
 #: Numbers for sizes along the first axis, which are batches.
 BATCHES = (1, 3)
+#: The same for graphs that have a value of more than so many elements in each sample.
+BATCHES_OF_LARGE = (1, 2)
+LARGE_SAMPLE = 2**19
 #: What is tried for other sizes: each odd number up to a thousand, then some.
 TRIED = (*range(1, 1026, 2), *(2**power + odd for power in range(11, 17) for odd in (1, 3)))
-#: Standard deviations of a batch's samples.
-SCALES = (0.1, 1.0, 3.0)
+#: Standard deviations of a batch's samples, by their number.
+SCALES = {1: (1.0,), 2: (0.1, 3.0), 3: (0.1, 1.0, 3.0)}
 #: Integers below this one mean nothing in particular and fit every integer type.
 INTEGERS = 9
 #: Integers up to here are numbers of every floating-point type, bfloat16 too.
@@ -49,30 +53,44 @@ def choose_sizes(graph: Graph) -> list[Sizes]:
     """Numbers for the symbolic sizes: batches of 1 and 3, by the two least that fit of the others.
 
     Symbols other than the batch get odd numbers that all differ, so that none stands for another.
+    Where samples are large the batches are of 1 and 2.
 
     Raises:
         DataError: no number up to 65,539 fits.
     """
     batches = sorted(batch_symbols(graph))
     others = [symbol for symbol in graph.symbols if symbol not in batches]
+    found = _choose_others(graph, others, batches)
+    if not batches:
+        return found
+    is_large = _largest_sample(graph, found[-1], batches) > LARGE_SAMPLE
+    numbers = BATCHES_OF_LARGE if is_large else BATCHES
+    return [dict.fromkeys(batches, number) | env for number in numbers for env in found]
+
+
+def _choose_others(graph: Graph, others: list[str], batches: list[str]) -> list[Sizes]:
     if not others:
-        return [dict.fromkeys(batches, number) for number in (BATCHES if batches else (1,))]
+        return [{}]
     found: list[Sizes] = []
     for start in TRIED:
         env = {symbol: start + 2 * i for i, symbol in enumerate(others)}
         if _fits(graph, dict.fromkeys(batches, BATCHES[0]) | env):
             found.append(env)
             if len(found) == 2:
-                break
-    else:
-        raise DataError(
-            f"found no numbers up to {max(TRIED)} for {', '.join(others)} that every op takes",
-            where=f"graph '{graph.name}'",
-            hint="Give the sizes to verify with",
-        )
-    if not batches:
-        return found
-    return [dict.fromkeys(batches, number) | env for number in BATCHES for env in found]
+                return found
+    raise DataError(
+        f"found no numbers up to {max(TRIED)} for {', '.join(others)} that every op takes",
+        where=f"graph '{graph.name}'",
+        hint="Give the sizes to verify with",
+    )
+
+
+def _largest_sample(graph: Graph, env: Sizes, batches: list[str]) -> int:
+    """Elements of the largest value that is made, for a batch of one."""
+    alone = dict.fromkeys(batches, 1) | env
+    values = (value for node in graph.nodes for value in node.outputs)
+    counts = (math.prod(_number(size, alone) for size in value.type.shape) for value in values)
+    return max(counts, default=0)
 
 
 def batch_symbols(graph: Graph) -> frozenset[str]:
@@ -149,7 +167,7 @@ def _draw(
     if dtype.is_floating and limit is None:
         numbers = rng.standard_normal(shape)
         if batched:
-            scales = np.resize(SCALES, shape[0])
+            scales = np.resize(SCALES[min(shape[0], max(SCALES))], shape[0])
             numbers *= scales.reshape(-1, *(1 for _ in shape[1:]))
         return numbers.astype(dtype.numpy)
     below = 2 if dtype is DType.BOOL else limit or INTEGERS

@@ -90,6 +90,15 @@ def test_explain(spec: Path) -> None:
     assert "not verified" in result.stderr
 
 
+def test_explain_tells_the_forms_of_ops(tmp_path: Path) -> None:
+    inputs = kcompile.layers.Input((4, 6), name="x")
+    outputs = kcompile.layers.LayerNormalization(name="norm")(inputs)
+    source = tmp_path / "model.keras"
+    kcompile.Model(inputs, outputs, name="normalized").save(source)
+    result = run("compile", source, "-o", tmp_path / "m.onnx", "--explain", "--no-verify")
+    assert "1 times, taken: it takes 1/2.7 of the time" in result.stderr
+
+
 def test_passes_are_checked_when_asked(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     onnx = spec.with_name("m.onnx")
     assert run("compile", spec, "-o", onnx, "--check-passes").exit_code == 0

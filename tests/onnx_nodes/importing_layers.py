@@ -139,6 +139,19 @@ def _layer_norm(
     return run(ops.LayerNorm(axes, epsilon), x, scale, bias)
 
 
+@imports("GroupNormalization")
+def _group_norm(
+    test: NodeTest,
+    x: Array,
+    scale: Array,
+    bias: Array,
+    num_groups: int,
+    epsilon: float = 1e-5,
+) -> Array:
+    require(scale.shape == (x.shape[1],), "a scale per group, of opset 18")
+    return run(ops.GroupNorm(num_groups, 1, epsilon), x, scale, bias)
+
+
 @imports("Attention")
 def _attention(
     test: NodeTest,

@@ -88,6 +88,20 @@ def test_refuses(pad: str, size: int, use: str, reason: str) -> None:
     assert reason in found
 
 
+def test_refuses_a_pooling_of_what_is_clipped_below_zero() -> None:
+    (found,) = check_unchanged(
+        fold_pad,
+        """
+        data %x : f32[batch,4,2]
+        %r : f32[batch,4,2] = clip(%x) {minimum=-0.5, maximum=6.0}
+        %p : f32[batch,6,2] = pad(%r) {widths=[[0,0],[1,1],[0,0]]}
+        %y : f32[batch,5,2] = max_pool(%p) {window=[2], strides=[1], padding=[[0,0]]}
+        output "y" = %y
+        """,
+    )
+    assert "may be below the zeros" in found
+
+
 def test_refuses_padded_channels() -> None:
     (found,) = check_unchanged(
         fold_pad,

@@ -9,6 +9,7 @@ INPUTS = """
     data %x : f32[batch,5,2]
     data %z : f32[batch,5,2]
     data %mask : bool[batch,5]
+    data %other : bool[batch,5]
     param %w : f32[2,3]
     param %r : f32[3,3]
     param %v : f32[2,3]
@@ -18,6 +19,7 @@ INPUTS = """
 FORWARD = "%y : f32[batch,5,3], %h : f32[batch,3] = simple_rnn(%x, %w, %r)\n"
 BACKWARD = "%q : f32[batch,5,3], %k : f32[batch,3] = simple_rnn(%x, %v, %u) {reverse=true}\n"
 BOTH = '%both : f32[batch,5,6] = concatenate(%y, %q) {axis=-1}\noutput "y" = %both\n'
+STATES = '%both : f32[batch,6] = concatenate(%h, %k) {axis=-1}\noutput "y" = %both\n'
 
 
 def test_sequences_and_states() -> None:
@@ -62,6 +64,12 @@ def test_sequences_and_states() -> None:
             BACKWARD.replace("%u)", "%u, _, _, %mask)"),
             BOTH,
             "a masked step of the sequence is not 0",
+        ),
+        (
+            FORWARD.replace("%r)", "%r, _, _, %mask)"),
+            BACKWARD.replace("%u)", "%u, _, _, %other)"),
+            STATES,
+            "different inputs or masks",
         ),
     ],
 )

@@ -45,6 +45,7 @@ def test_weights_take_the_order_of_what_is_flattened(
     ("shape", "permutation", "moved", "flat"),
     [
         ("2,batch,3", "1,0,2", "batch,2,3", "batch,6"),  # the batch moves
+        ("2,2,3", "1,0,2", "2,2,3", "2,6"),  # as many as there are columns
         ("batch,3,2,2", "0,1,3,2", "batch,3,2,2", "2*batch,6"),  # it is flattened too
     ],
 )

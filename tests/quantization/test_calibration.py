@@ -63,6 +63,15 @@ def test_ranges_shrink_for_outliers(method: str) -> None:
         assert _error(OUTLIERS, (low, high)) < _error(OUTLIERS, (-45.0, 60.0))
 
 
+def test_zeros_of_relus_do_not_shrink_the_range() -> None:
+    """Half of the elements are 0, which has an integer of its own."""
+    values = np.maximum(RNG.normal(size=50_000), 0).astype(np.float32)
+    histogram = Histogram(0.0, float(values.max()))
+    histogram.update(values)
+    low, high = histogram.select("entropy")
+    assert low == 0 and high > 0.5 * values.max()
+
+
 def test_mse_is_the_best_of_the_shrunken_ranges() -> None:
     values = RNG.laplace(size=50_000).astype(np.float32)
     chosen = _histogram(values).select("mse")

@@ -25,7 +25,10 @@ class Sigmoid(_FloatUnary):
     """`y = 1 / (1 + e^(-x))`."""
 
     def reference(self, x: Array) -> Array:
-        return (1.0 / (1.0 + np.exp(-x))).astype(x.dtype)
+        y = np.empty_like(x)
+        np.exp(np.negative(x, out=y), out=y)
+        y += 1
+        return np.divide(1, y, out=y)
 
 
 @dataclass(frozen=True)

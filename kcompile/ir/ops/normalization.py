@@ -70,8 +70,11 @@ class BatchNorm(Op):
     ) -> Array:
         scale = 1 / np.sqrt(variance + x.dtype.type(self.epsilon))
         scale = scale if gamma is None else scale * gamma
-        y = (x - _along(mean, x, self.axis)) * _along(scale, x, self.axis)
-        return (y if beta is None else y + _along(beta, x, self.axis)).astype(x.dtype, copy=False)
+        y = x - _along(mean, x, self.axis)
+        y *= _along(scale, x, self.axis)
+        if beta is not None:
+            y += _along(beta, x, self.axis)
+        return y.astype(x.dtype, copy=False)
 
 
 @dataclass(frozen=True)

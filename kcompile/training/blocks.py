@@ -24,7 +24,7 @@ class BlockLength:
 
     Args:
         fixed: the number, where something other than time decides: 1 when a callback looks at
-            every batch, or when the program is slow in a loop; None to go by time.
+            every batch; None to go by time.
     """
 
     def __init__(self, fixed: int | None = None) -> None:

@@ -80,7 +80,7 @@ class ArraySource:
             return None
         begin = self._position
         num_full = min(limit, self._feeder.batching.num_full - begin)
-        if num_full < 1 or not self.program.loops_well:
+        if num_full < 1:
             self._position += 1
             return Block(self.program, *self._feeder.one(begin))
         self._position += self._length.next(min(num_full, self._feeder.max_steps))

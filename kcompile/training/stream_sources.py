@@ -126,8 +126,6 @@ class BlockSource(StreamSource[Batch]):
         self._capacity = self._most_steps()
 
     def _most_steps(self) -> int:
-        if not self.program.loops_well:
-            return 1
         num_bytes = sum(array.nbytes for array in self._standard.arrays.values())
         bounds = (
             STREAM_STEPS,

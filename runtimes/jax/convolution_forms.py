@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -64,7 +65,12 @@ def input_gradient(geometry: Geometry, dy: jax.Array, w: jax.Array) -> jax.Array
     each such phase is a convolution of dy with that part, mirrored, without strides.
     """
     kernel = _exchanged(w, geometry.groups)
-    return _interleaved(geometry, dy, kernel, ())
+    return interleaved(
+        geometry.strides,
+        geometry.before,
+        geometry.sizes,
+        lambda phases: _phase(geometry, dy, kernel, phases),
+    )
 
 
 def kernel_gradient(geometry: Geometry, x: jax.Array, dy: jax.Array) -> jax.Array:
@@ -127,20 +133,32 @@ def _exchanged(w: jax.Array, groups: int) -> jax.Array:
     return jnp.moveaxis(parts, -3, -1).swapaxes(-3, -2).reshape(*window, features // groups, -1)
 
 
-def _interleaved(g: Geometry, dy: jax.Array, kernel: jax.Array, phases: Sizes) -> jax.Array:
-    """The phases of all axes from number `len(phases)` on, put together; given those before."""
+def interleaved(
+    strides: Sizes,
+    before: Sizes,
+    sizes: Sizes,
+    part_of: Callable[[Sizes], jax.Array],
+    phases: Sizes = (),
+) -> jax.Array:
+    """The phases of all axes from number `len(phases)` on, put together; given those before.
+
+    Phase p of an axis has the elements at `(place + before) % stride == p`, from the one at
+    `before // stride` strides to the last one that any phase needs.
+    """
     axis = len(phases)
-    if axis == len(g.sizes):
-        return _phase(g, dy, kernel, phases)
-    stride, before, size = g.strides[axis], g.before[axis], g.sizes[axis]
-    parts = [_interleaved(g, dy, kernel, (*phases, phase)) for phase in range(stride)]
+    if axis == len(sizes):
+        return part_of(phases)
+    stride = strides[axis]
+    parts = [
+        interleaved(strides, before, sizes, part_of, (*phases, phase)) for phase in range(stride)
+    ]
     if stride == 1:
         return parts[0]
     whole = jnp.stack(parts, axis=axis + 2)
     shape = list(parts[0].shape)
     shape[axis + 1] *= stride
-    start = before % stride
-    return lax.slice_in_dim(whole.reshape(shape), start, start + size, axis=axis + 1)
+    start = before[axis] % stride
+    return lax.slice_in_dim(whole.reshape(shape), start, start + sizes[axis], axis=axis + 1)
 
 
 def _phase(g: Geometry, dy: jax.Array, kernel: jax.Array, phases: Sizes) -> jax.Array:

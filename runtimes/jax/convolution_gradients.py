@@ -10,6 +10,7 @@ from kcompile.ir.ops import Conv, ConvTranspose
 from kcompile.ir.ops.convolution import SPATIAL_INPUT_OUTPUT
 from kcompile.ir.ops.transposed import SPATIAL_OUTPUT_INPUT
 from kcompile.ir.ops.windows import channel_axis, explicit_padding, spatial_axes
+from kcompile.runtimes.jax.bias_gradients import add_bias
 from kcompile.runtimes.jax.convolution_forms import (
     Geometry,
     forward,
@@ -107,5 +108,5 @@ def _spatial_first(w: jax.Array) -> jax.Array:
 
 def _back(y: jax.Array, b: jax.Array | None, order: tuple[int, ...]) -> jax.Array:
     """y with the bias, its axes as they were before they were put in that order."""
-    y = y if b is None else y + b
+    y = y if b is None else add_bias(y, b)
     return y.transpose(sorted(range(y.ndim), key=order.__getitem__))

@@ -16,7 +16,6 @@ import numpy as np
 from jax import lax
 
 from kcompile.ir.graph import Graph, Role
-from kcompile.ir.ops import Conv
 from kcompile.runtimes.jax.compiler_options import training_options
 from kcompile.runtimes.jax.lowering import lower
 from kcompile.runtimes.jax.optimizer_wrappers import loss_scale, num_skipped
@@ -97,8 +96,6 @@ class Program:
         self.state_names = [name for name in states if name in updated]
         self.frozen_names = [name for name in states if name not in updated]
         self.frozen_names += [] if trains else params
-        #: On XLA's CPU backend, convolution gradients are 10 to 75 times slower in a loop.
-        self.loops_well = not (trains and _on_cpu() and _has_convolution(graph))
         self.initial = to_device(initial)
         self._data_types = {e.name: e.type.dtype.numpy for e in graph.inputs_with(Role.DATA)}
         self._rng_names = _names(graph, Role.RNG)
@@ -330,11 +327,3 @@ def _words(*numbers: int) -> np.ndarray[Any, Any]:
 
 def _names(graph: Graph, role: Role) -> list[str]:
     return [entry.name for entry in graph.inputs_with(role)]
-
-
-def _on_cpu() -> bool:
-    return jax.default_backend() == "cpu"
-
-
-def _has_convolution(graph: Graph) -> bool:
-    return any(isinstance(node.op, Conv) for node in graph.nodes)

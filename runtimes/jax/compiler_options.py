@@ -16,15 +16,23 @@ _MEASURED = ((0, 10), (0, 11))
 #: By default XLA's CPU backend fuses convolutions into loops that run on one thread; with library
 #: calls for single dots only, it computes them 1.2 to 15 times faster. Programs without
 #: convolutions lose by it: softmax 2 to 4 times, LSTM 10-19 %.
+#: It also drops `optimization_barrier` before it fuses, and then computes a value that a convolution
+#: has had written to memory again in everything else that reads it; ResNet-20 loses a quarter.
 _CONVOLUTIONS_ON_CPU = {
-    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
+    "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
+    "xla_disable_hlo_passes": "cse_barrier_expander",
 }
 
 
 def training_options(graph: Graph) -> dict[str, str] | None:
     """The options for the program that trains with `graph`; None for the defaults."""
-    has_convolution = any(isinstance(node.op, (Conv, ConvTranspose)) for node in graph.nodes)
-    if jax.default_backend() != "cpu" or not has_convolution:
+    if jax.default_backend() != "cpu" or not values_to_keep(graph):
         return None
     first, end = _MEASURED
     return _CONVOLUTIONS_ON_CPU if first <= jax.__version_info__ < end else None
+
+
+def values_to_keep(graph: Graph) -> frozenset[str]:
+    """Names of the values that convolutions read, which are in memory in any case."""
+    convolutions = (node for node in graph.nodes if isinstance(node.op, (Conv, ConvTranspose)))
+    return frozenset(node.inputs[0].name for node in convolutions if node.inputs[0] is not None)

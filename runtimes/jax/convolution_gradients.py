@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import jax
+from jax import lax
 
 from kcompile.ir.ops import Conv, ConvTranspose
 from kcompile.ir.ops.convolution import SPATIAL_INPUT_OUTPUT
@@ -73,6 +74,7 @@ def _convolution_forward(geometry: Geometry, x: jax.Array, w: jax.Array) -> tupl
 
 def _convolution_backward(geometry: Geometry, kept: Pair, dy: jax.Array) -> Pair:
     x, w = kept
+    dy = lax.optimization_barrier(dy)
     return input_gradient(geometry, dy, w), kernel_gradient(geometry, x, dy)
 
 
@@ -90,6 +92,7 @@ def _transposed_forward(geometry: Geometry, x: jax.Array, w: jax.Array) -> tuple
 
 def _transposed_backward(geometry: Geometry, kept: Pair, dy: jax.Array) -> Pair:
     x, w = kept
+    dy = lax.optimization_barrier(dy)
     return forward(geometry, dy, w), kernel_gradient(geometry, dy, x)
 
 

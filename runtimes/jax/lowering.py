@@ -10,11 +10,12 @@ hold 32-bit types.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from kcompile.ir.errors import ExportError, VerifyError
 from kcompile.ir.graph import Graph, Node, Value
@@ -28,7 +29,9 @@ Results = tuple[dict[str, jax.Array], dict[str, jax.Array]]
 
 
 def lower(
-    graph: Graph, table: Mapping[type[Op], Lowering] = LOWERINGS
+    graph: Graph,
+    table: Mapping[type[Op], Lowering] = LOWERINGS,
+    kept: Collection[str] = (),
 ) -> Callable[[Mapping[str, Any]], Results]:
     """A function from arrays by input name to (outputs by name, next states by state name).
 
@@ -38,6 +41,8 @@ def lower(
     Args:
         graph: the graph.
         table: lowerings of its nodes; the bodies of loops and branches have the common ones.
+        kept: names of values that are to be kept in memory rather than computed where they are
+            read, as far as the backend lets one say so.
 
     Raises:
         ExportError: the graph holds strings. When traced: it holds 64-bit types and x64 is off.
@@ -51,7 +56,7 @@ def lower(
         _require_x64(graph)
         bound, env = bind_arrays(graph, arrays)
         inputs = {name: jnp.asarray(x) for name, x in bound.items()}
-        values = run_nodes(graph, inputs, env, table)
+        values = run_nodes(graph, inputs, env, table, kept)
         outputs = {output.name: values[output.value.name] for output in graph.outputs}
         return outputs, {update.state.name: values[update.value.name] for update in graph.updates}
 
@@ -63,11 +68,16 @@ def run_nodes(
     inputs: Mapping[str, jax.Array],
     env: Mapping[str, int],
     table: Mapping[type[Op], Lowering] = LOWERINGS,
+    kept: Collection[str] = (),
 ) -> dict[str, jax.Array]:
     """All values by name, given those of the inputs and the numbers of symbols."""
     values = dict(inputs)
     for node in graph.nodes:
         results = _lower_node(graph, node, values, env, table)
+        results = [
+            lax.optimization_barrier(r) if v.name in kept else r
+            for v, r in zip(node.outputs, results, strict=True)
+        ]
         values.update(zip((value.name for value in node.outputs), results, strict=True))
     return values
 

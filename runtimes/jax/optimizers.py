@@ -28,6 +28,24 @@ Rule: TypeAlias = Callable[
 
 apply_updates = optax.apply_updates
 
+#: What `BoundedTransformation` says holds up to these magnitudes. The square of such a gradient
+#: is below the greatest float32, 3.4e38.
+LARGEST_GRADIENT = 1e18
+LARGEST_RATE = 1e6
+
+
+class BoundedTransformation(optax.GradientTransformationExtraArgs):  # type: ignore[misc]
+    """One that makes finite weights of finite ones if gradients and learning rate are bounded.
+
+    Whether a step is finite is then known before the weights are computed.
+    """
+
+
+def are_bounded(gradients: Any, learning_rate: Any) -> Array:
+    """Whether no gradient, nor the learning rate, is NaN or beyond the magnitudes above."""
+    bounded = [jnp.all(jnp.abs(g) <= LARGEST_GRADIENT) for g in jax.tree.leaves(gradients)]
+    return jnp.stack([jnp.abs(learning_rate) <= LARGEST_RATE, *bounded]).all()
+
 
 class SlotState(NamedTuple):
     """State of an optimizer that keeps arrays next to each weight.
@@ -49,10 +67,12 @@ def compose(
     clipnorm: float | None = None,
     clipvalue: float | None = None,
     global_clipnorm: float | None = None,
+    is_bounded: bool = False,
 ) -> Transformation:
     """`rule` on clipped gradients, with its weights shrunk by `weight_decay * learning_rate`.
 
     Args:
+        is_bounded: whether `rule` is what `BoundedTransformation` says.
         decays: says by its name (its path, joined with `/`) whether a weight is shrunk.
         clipnorm: largest L2 norm of the gradient of one weight.
         clipvalue: largest magnitude of one element of a gradient.
@@ -61,12 +81,12 @@ def compose(
     if weight_decay:
         rule = _with_weight_decay(rule, weight_decay, decays)
     if clipnorm:
-        return optax.chain(_clip_each_by_norm(clipnorm), rule)
+        rule = optax.chain(_clip_each_by_norm(clipnorm), rule)
     if global_clipnorm:
-        return optax.chain(optax.clip_by_global_norm(global_clipnorm), rule)
+        rule = optax.chain(optax.clip_by_global_norm(global_clipnorm), rule)
     if clipvalue:
-        return optax.chain(optax.clip(clipvalue), rule)
-    return rule
+        rule = optax.chain(optax.clip(clipvalue), rule)
+    return BoundedTransformation(*rule) if is_bounded else rule
 
 
 def from_optax(transformation: optax.GradientTransformation) -> Transformation:

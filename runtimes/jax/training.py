@@ -16,10 +16,10 @@ import numpy as np
 from jax import lax
 
 from kcompile.ir.graph import Graph, Role
-from kcompile.runtimes.jax.compiler_options import training_options
+from kcompile.runtimes.jax.compiler_options import training_options, values_to_keep
 from kcompile.runtimes.jax.lowering import lower
 from kcompile.runtimes.jax.optimizer_wrappers import loss_scale, num_skipped
-from kcompile.runtimes.jax.optimizers import apply_updates
+from kcompile.runtimes.jax.optimizers import BoundedTransformation, apply_updates, are_bounded
 from kcompile.runtimes.jax.table import LOWERINGS, training_table
 
 Array: TypeAlias = jax.Array
@@ -100,11 +100,16 @@ class Program:
         self._data_types = {e.name: e.type.dtype.numpy for e in graph.inputs_with(Role.DATA)}
         self._rng_names = _names(graph, Role.RNG)
         table = training_table(jax.default_backend()) if trains else LOWERINGS
-        self._function, self._results = lower(graph, table), lower(results)
+        kept = values_to_keep(graph) if trains else ()
+        self._function, self._results = lower(graph, table, kept), lower(results)
         self._constraints = None if constraints is None else lower(constraints)
         self._constraint_names = [] if constraints is None else _names(constraints, Role.PARAM)
         self._result_names = [entry.name for entry in results.inputs]
         self._scalar_names = [o.name for o in results.outputs if o.value.type.rank == 0]
+        types = [entry.type.dtype for entry in graph.inputs if entry.name in self.param_names]
+        self._gradients_tell = isinstance(transformation, BoundedTransformation) and all(
+            dtype.numpy.itemsize >= 4 for dtype in types
+        )
         self._step = self._training_step if trains else self._evaluation_step
         options = training_options(graph) if trains else None
         self._loop = jax.jit(self._run_loop, donate_argnums=0, compiler_options=options)
@@ -228,7 +233,7 @@ class Program:
         """The state after one step, or the same state when the step is not finite.
 
         A step is finite if its loss and the updated weights are: a finite loss can have a gradient
-        of NaN. `good` says whether the steps so far were; once one was not, nothing changes.
+        of NaN. Where the gradients tell, nothing waits for the weights. `good` says whether the steps so far were; once one was not, nothing changes.
         """
 
         scale = loss_scale(state.slots)
@@ -243,7 +248,11 @@ class Program:
             gradients, state.slots, state.params, learning_rate=rate
         )
         params = apply_updates(state.params, updates)
-        good = good & jnp.isfinite(loss) & _all_finite(params)
+        good = good & jnp.isfinite(loss)
+        if self._gradients_tell:
+            good = good & are_bounded(gradients, rate)
+        else:
+            good = good & _all_finite(params)
         new = State({**params, **self._constrained(params)}, states, slots)
         return jax.tree.map(lambda after, before: jnp.where(good, after, before), new, state), good
 

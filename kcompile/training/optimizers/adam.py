@@ -37,6 +37,13 @@ class Adam(Optimizer):
             beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon, amsgrad=self.amsgrad
         )
 
+    def _is_bounded(self) -> bool:
+        return (
+            type(self).update_rule is Adam.update_rule
+            and all(0 <= beta < 0.99999 for beta in (self.beta_1, self.beta_2))
+            and self.epsilon >= 1e-9
+        )
+
 
 class AdamW(Adam):
     """Adam with weight decay. Loshchilov and Hutter, 2019."""

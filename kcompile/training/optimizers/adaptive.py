@@ -32,6 +32,10 @@ class RMSprop(Optimizer):
             rho=self.rho, momentum=self.momentum, epsilon=self.epsilon, centered=self.centered
         )
 
+    def _is_bounded(self) -> bool:
+        is_plain = type(self).update_rule is RMSprop.update_rule and not self.centered
+        return is_plain and 0 <= self.rho <= 1 and 0 <= self.momentum <= 1 and self.epsilon >= 1e-9
+
 
 class Adagrad(Optimizer):
     """Gradients divided by the root of the sum of their squares."""

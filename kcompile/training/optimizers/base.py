@@ -184,6 +184,7 @@ class Optimizer(StatelessUpdates, OwnUpdates):
             clipnorm=self.clipnorm,
             clipvalue=self.clipvalue,
             global_clipnorm=self.global_clipnorm,
+            is_bounded=self._is_bounded() and 0 <= (self._shared_decay() or 0) <= 1,
         )
         steps = self.gradient_accumulation_steps
         if steps:
@@ -278,6 +279,10 @@ class Optimizer(StatelessUpdates, OwnUpdates):
         if isinstance(rate, Mapping):
             config = {**config, "learning_rate": schedules.deserialize(rate, custom_objects)}
         return cls(**config)
+
+    def _is_bounded(self) -> bool:
+        """Whether finite gradients and weights, if not gigantic, make finite weights."""
+        return False
 
     def _shared_decay(self) -> float | None:
         """The weight decay of all weights that decay."""

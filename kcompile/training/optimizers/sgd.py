@@ -28,6 +28,9 @@ class SGD(Optimizer):
     def update_rule(self, rules: ModuleType) -> Any:
         return rules.sgd(momentum=self.momentum, nesterov=self.nesterov)
 
+    def _is_bounded(self) -> bool:
+        return type(self).update_rule is SGD.update_rule
+
 
 class Lion(Optimizer):
     """Steps of one size along the sign of a momentum."""

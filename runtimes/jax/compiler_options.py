@@ -16,8 +16,8 @@ _MEASURED = ((0, 10), (0, 11))
 #: By default XLA's CPU backend fuses convolutions into loops that run on one thread; with library
 #: calls for single dots only, it computes them 1.2 to 15 times faster. Programs without
 #: convolutions lose by it: softmax 2 to 4 times, LSTM 10-19 %.
-#: It also drops `optimization_barrier` before it fuses, and then computes a value that a convolution
-#: has had written to memory again in everything else that reads it; ResNet-20 loses a quarter.
+#: It also drops `optimization_barrier` before it fuses, and then computes a value that is in memory
+#: for a convolution again in everything else that reads it; ResNet-20 loses a quarter by that.
 _CONVOLUTIONS_ON_CPU = {
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
     "xla_disable_hlo_passes": "cse_barrier_expander",

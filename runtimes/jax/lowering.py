@@ -74,11 +74,9 @@ def run_nodes(
     values = dict(inputs)
     for node in graph.nodes:
         results = _lower_node(graph, node, values, env, table)
-        results = [
-            lax.optimization_barrier(r) if v.name in kept else r
-            for v, r in zip(node.outputs, results, strict=True)
-        ]
-        values.update(zip((value.name for value in node.outputs), results, strict=True))
+        for value, result in zip(node.outputs, results, strict=True):
+            is_kept = value.name in kept
+            values[value.name] = lax.optimization_barrier(result) if is_kept else result
     return values
 
 

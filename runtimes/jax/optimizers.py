@@ -34,7 +34,7 @@ LARGEST_GRADIENT = 1e18
 LARGEST_RATE = 1e6
 
 
-class BoundedTransformation(optax.GradientTransformationExtraArgs):  # type: ignore[misc]
+class BoundedTransformation(optax.GradientTransformationExtraArgs):
     """One that makes finite weights of finite ones if gradients and learning rate are bounded.
 
     Whether a step is finite is then known before the weights are computed.

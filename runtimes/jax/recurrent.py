@@ -12,8 +12,9 @@ from kcompile.ir.ops import Gru, Lstm, SimpleRnn
 from kcompile.runtimes.jax.precision import PRECISION
 from kcompile.runtimes.jax.table import lowers
 
+States = tuple[jax.Array, ...]
 #: From the products with x of one step and the states to the next states.
-Step = Callable[[jax.Array, tuple[jax.Array, ...]], tuple[jax.Array, ...]]
+Step = Callable[[jax.Array, States], States]
 
 _ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "elu": jax.nn.elu,
@@ -41,17 +42,13 @@ def lstm(
     dropout: jax.Array | None = None,
     recurrent_dropout: jax.Array | None = None,
 ) -> tuple[jax.Array, ...]:
-    activation, gate = _ACTIVATIONS[op.activation], _ACTIVATIONS[op.recurrent_activation]
+    def step(from_x: jax.Array, states: States) -> States:
+        return lstm_cell(
+            op, from_x, project(states[0], recurrent_kernel, recurrent_dropout, 4), states
+        )
 
-    def step(from_x: jax.Array, states: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        h, c = states
-        sums = from_x + _project(h, recurrent_kernel, recurrent_dropout, 4)
-        i, f, candidate, o = jnp.split(sums, 4, axis=-1)
-        c = gate(f) * c + gate(i) * activation(candidate)
-        return gate(o) * activation(c), c
-
-    from_x = _inputs(_steps(op, x), kernel, bias, dropout, 4)
-    return _scan(op, step, x, from_x, recurrent_kernel, (initial_h, initial_c), mask)
+    from_x = inputs(steps_of(op, x), kernel, bias, dropout, 4)
+    return scan_steps(op, step, x, from_x, recurrent_kernel, (initial_h, initial_c), mask)
 
 
 @lowers(Gru)
@@ -70,30 +67,25 @@ def gru(
     units = recurrent_kernel.shape[0]
     own = bias[0] if bias is not None and op.reset_after else bias
 
-    def after(from_x: jax.Array, states: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        (h,) = states
-        from_h = _project(h, recurrent_kernel, recurrent_dropout, 3)
+    def after(from_x: jax.Array, states: States) -> States:
+        from_h = project(states[0], recurrent_kernel, recurrent_dropout, 3)
         if bias is not None:
             from_h = from_h + bias[1].astype(from_h.dtype)
-        x_z, x_r, x_n = jnp.split(from_x, 3, axis=-1)
-        h_z, h_r, h_n = jnp.split(from_h, 3, axis=-1)
-        z = gate(x_z + h_z)
-        n = activation(x_n + gate(x_r + h_r) * h_n)
-        return (z * h + (1 - z) * n,)
+        return gru_cell(op, from_x, from_h, states)
 
-    def before(from_x: jax.Array, states: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    def before(from_x: jax.Array, states: States) -> States:
         (h,) = states
         x_z, x_r, x_n = jnp.split(from_x, 3, axis=-1)
         gates = None if recurrent_dropout is None else recurrent_dropout[:, :2]
-        from_h = _project(h, recurrent_kernel[:, : 2 * units], gates, 2)
+        from_h = project(h, recurrent_kernel[:, : 2 * units], gates, 2)
         z, r = gate(x_z + from_h[:, :units]), gate(x_r + from_h[:, units:])
         rest = None if recurrent_dropout is None else recurrent_dropout[:, 2:]
-        n = activation(x_n + _project(r * h, recurrent_kernel[:, 2 * units :], rest, 1))
+        n = activation(x_n + project(r * h, recurrent_kernel[:, 2 * units :], rest, 1))
         return (z * h + (1 - z) * n,)
 
-    from_x = _inputs(_steps(op, x), kernel, own, dropout, 3)
+    from_x = inputs(steps_of(op, x), kernel, own, dropout, 3)
     step = after if op.reset_after else before
-    return _scan(op, step, x, from_x, recurrent_kernel, (initial_h,), mask)
+    return scan_steps(op, step, x, from_x, recurrent_kernel, (initial_h,), mask)
 
 
 @lowers(SimpleRnn)
@@ -108,21 +100,43 @@ def simple_rnn(
     dropout: jax.Array | None = None,
     recurrent_dropout: jax.Array | None = None,
 ) -> tuple[jax.Array, ...]:
-    activation = _ACTIVATIONS[op.activation]
+    def step(from_x: jax.Array, states: States) -> States:
+        from_h = project(states[0], recurrent_kernel, recurrent_dropout, 1)
+        return simple_cell(op, from_x, from_h, states)
 
-    def step(from_x: jax.Array, states: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        return (activation(from_x + _project(states[0], recurrent_kernel, recurrent_dropout, 1)),)
-
-    from_x = _inputs(_steps(op, x), kernel, bias, dropout, 1)
-    return _scan(op, step, x, from_x, recurrent_kernel, (initial_h,), mask)
+    from_x = inputs(steps_of(op, x), kernel, bias, dropout, 1)
+    return scan_steps(op, step, x, from_x, recurrent_kernel, (initial_h,), mask)
 
 
-def _steps(op: Lstm | Gru | SimpleRnn, x: jax.Array) -> jax.Array:
+def lstm_cell(op: Lstm, from_x: jax.Array, from_h: jax.Array, states: States) -> States:
+    """The next h and c, given the products with x and with h, the bias in either."""
+    activation, gate = _ACTIVATIONS[op.activation], _ACTIVATIONS[op.recurrent_activation]
+    i, f, candidate, o = jnp.split(from_x + from_h, 4, axis=-1)
+    c = gate(f) * states[1] + gate(i) * activation(candidate)
+    return gate(o) * activation(c), c
+
+
+def gru_cell(op: Gru, from_x: jax.Array, from_h: jax.Array, states: States) -> States:
+    """The next h of a layer that resets after the product with h; each product with its bias."""
+    activation, gate = _ACTIVATIONS[op.activation], _ACTIVATIONS[op.recurrent_activation]
+    x_z, x_r, x_n = jnp.split(from_x, 3, axis=-1)
+    h_z, h_r, h_n = jnp.split(from_h, 3, axis=-1)
+    z = gate(x_z + h_z)
+    n = activation(x_n + gate(x_r + h_r) * h_n)
+    return (z * states[0] + (1 - z) * n,)
+
+
+def simple_cell(op: SimpleRnn, from_x: jax.Array, from_h: jax.Array, states: States) -> States:
+    """The next h."""
+    return (_ACTIVATIONS[op.activation](from_x + from_h),)
+
+
+def steps_of(op: Lstm | Gru | SimpleRnn, x: jax.Array) -> jax.Array:
     """x, or the sequence of results, between the op's order and `[T, N, ...]`."""
     return x if op.time_major else jnp.swapaxes(x, 0, 1)
 
 
-def _inputs(
+def inputs(
     steps: jax.Array,
     kernel: jax.Array,
     bias: jax.Array | None,
@@ -130,11 +144,11 @@ def _inputs(
     num_gates: int,
 ) -> jax.Array:
     """The products with x for all steps, `[T, N, G * H]`, with the bias."""
-    y = _project(_wide(steps), kernel, factors, num_gates)
+    y = project(_wide(steps), kernel, factors, num_gates)
     return y if bias is None else y + bias.astype(y.dtype)
 
 
-def _project(
+def project(
     x: jax.Array, kernel: jax.Array, factors: jax.Array | None, num_gates: int
 ) -> jax.Array:
     """`x w`, x `[..., N, C]` being multiplied by the `factors` `[N, G, C]` of each gate."""
@@ -153,7 +167,7 @@ def _wide(x: jax.Array) -> jax.Array:
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
-def _scan(
+def scan_steps(
     op: Lstm | Gru | SimpleRnn,
     step: Step,
     x: jax.Array,
@@ -162,20 +176,33 @@ def _scan(
     initial: tuple[jax.Array | None, ...],
     mask: jax.Array | None,
 ) -> tuple[jax.Array, ...]:
-    zeros = jnp.zeros((from_x.shape[1], recurrent_kernel.shape[0]), from_x.dtype)
-    states = tuple(zeros if state is None else state.astype(zeros.dtype) for state in initial)
+    states = first_states(from_x, recurrent_kernel, initial)
 
     def body(
         states: tuple[jax.Array, ...], now: tuple[jax.Array, jax.Array | None]
     ) -> tuple[tuple[jax.Array, ...], jax.Array]:
         from_x, kept = now
-        new = step(from_x, states)
-        if kept is None:
-            return new, new[0]
-        kept = kept[:, None]
-        y = jnp.where(kept, new[0], 0 if op.zero_masked else states[0])
-        return tuple(jnp.where(kept, a, b) for a, b in zip(new, states, strict=True)), y
+        return masked(op, step(from_x, states), states, kept)
 
     steps = (from_x, None if mask is None else mask.T)
     final, y = lax.scan(body, states, steps, reverse=op.reverse)
-    return tuple(result.astype(x.dtype) for result in (_steps(op, y), *final))
+    return tuple(result.astype(x.dtype) for result in (steps_of(op, y), *final))
+
+
+def first_states(
+    from_x: jax.Array, recurrent_kernel: jax.Array, initial: tuple[jax.Array | None, ...]
+) -> States:
+    """The states before the first step, zeros where none are given."""
+    zeros = jnp.zeros((from_x.shape[1], recurrent_kernel.shape[0]), from_x.dtype)
+    return tuple(zeros if state is None else state.astype(zeros.dtype) for state in initial)
+
+
+def masked(
+    op: Lstm | Gru | SimpleRnn, new: States, old: States, kept: jax.Array | None
+) -> tuple[States, jax.Array]:
+    """States and result of a step that counts for the rows in `kept` `[N]` only."""
+    if kept is None:
+        return new, new[0]
+    kept = kept[:, None]
+    y = jnp.where(kept, new[0], 0 if op.zero_masked else old[0])
+    return tuple(jnp.where(kept, a, b) for a, b in zip(new, old, strict=True)), y

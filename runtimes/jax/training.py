@@ -233,7 +233,8 @@ class Program:
         """The state after one step, or the same state when the step is not finite.
 
         A step is finite if its loss and the updated weights are: a finite loss can have a gradient
-        of NaN. Where the gradients tell, nothing waits for the weights. `good` says whether the steps so far were; once one was not, nothing changes.
+        of NaN. Where the gradients tell, nothing waits for the weights. `good` says whether the
+        steps so far were; once one was not, nothing changes.
         """
 
         scale = loss_scale(state.slots)

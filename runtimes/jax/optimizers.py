@@ -12,18 +12,26 @@ optax is imported in this module only. Its own pieces are used wherever their fo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from kcompile.runtimes.jax.row_gradients import RowGradients, combined
+
 Array: TypeAlias = jax.Array
 Transformation: TypeAlias = optax.GradientTransformationExtraArgs
 # (gradient, weight, slots, step counted from 1, learning rate) -> (update, new slots)
 Rule: TypeAlias = Callable[
     [Array, Array, dict[str, Array], Array, Any], tuple[Array, dict[str, Array]]
+]
+
+# (table, its slots, gradients of rows, step counted from 1, learning rate, whether the step is
+# finite) -> (table, slots) after the step; the same as before if it is not finite
+RowRule: TypeAlias = Callable[
+    [Array, dict[str, Array], RowGradients, Array, Any, Array], tuple[Array, dict[str, Array]]
 ]
 
 apply_updates = optax.apply_updates
@@ -39,6 +47,23 @@ class BoundedTransformation(optax.GradientTransformationExtraArgs):
 
     Whether a step is finite is then known before the weights are computed.
     """
+
+
+class RowwiseTransformation(BoundedTransformation):
+    """One that can also update a table given the gradients of some rows.
+
+    Attributes:
+        update_rows: does so.
+        is_lazy: whether rows that have no gradient stay as they are.
+    """
+
+    update_rows: RowRule
+    is_lazy: bool
+
+    def __new__(cls, rule: Transformation, update_rows: RowRule, is_lazy: bool) -> Self:
+        made = super().__new__(cls, *rule)
+        made.update_rows, made.is_lazy = update_rows, is_lazy
+        return made
 
 
 def are_bounded(gradients: Any, learning_rate: Any) -> Array:
@@ -68,16 +93,22 @@ def compose(
     clipvalue: float | None = None,
     global_clipnorm: float | None = None,
     is_bounded: bool = False,
+    update_rows: RowRule | None = None,
+    is_lazy: bool = False,
 ) -> Transformation:
     """`rule` on clipped gradients, with its weights shrunk by `weight_decay * learning_rate`.
 
     Args:
         is_bounded: whether `rule` is what `BoundedTransformation` says.
+        update_rows: what `rule` does with gradients of rows; for a rule that is bounded. With
+            `is_lazy`, other rows stay as they are.
         decays: says by its name (its path, joined with `/`) whether a weight is shrunk.
         clipnorm: largest L2 norm of the gradient of one weight.
         clipvalue: largest magnitude of one element of a gradient.
         global_clipnorm: largest L2 norm of all gradients together.
     """
+    if update_rows and not (weight_decay or clipnorm or clipvalue or global_clipnorm):
+        return RowwiseTransformation(rule, update_rows, is_lazy)
     if weight_decay:
         rule = _with_weight_decay(rule, weight_decay, decays)
     if clipnorm:
@@ -164,6 +195,48 @@ def adam(*, beta_1: float, beta_2: float, epsilon: float, amsgrad: bool) -> Tran
 
     names = ("momentum", "velocity", "velocity_hat") if amsgrad else ("momentum", "velocity")
     return slotted({name: jnp.zeros_like for name in names}, rule)
+
+
+def adam_rows(*, beta_1: float, beta_2: float, epsilon: float, lazy: bool) -> RowRule:
+    """What `adam` without amsgrad does, given the gradients of some rows.
+
+    With `lazy`, only those rows and their slots change: the averages of a row that a batch does not
+    look up do not fade, nor does it move on by them.
+    """
+
+    def update(
+        table: Array,
+        slots: dict[str, Array],
+        given: RowGradients,
+        step: Array,
+        rate: Any,
+        good: Array,
+    ) -> tuple[Array, dict[str, Array]]:
+        indices, gradients, targets = combined(given, len(table), good)
+        gradients = gradients.reshape(-1, *table.shape[1:])
+        alpha = rate * jnp.sqrt(1 - power(beta_2, step)) / (1 - power(beta_1, step))
+
+        def change(momentum: Array, velocity: Array) -> Array:
+            return -(momentum * alpha) / (jnp.sqrt(velocity) + epsilon)
+
+        def faded(slot: Array, decay: float) -> Array:
+            zero = slot.dtype.type(0)
+            return slot if lazy else jnp.where(good, moving(slot, zero, decay), slot)
+
+        old = {name: slot.at[indices].get(mode="clip") for name, slot in slots.items()}
+        momentum = moving(old["momentum"], gradients, beta_1)
+        velocity = moving(old["velocity"], jnp.square(gradients), beta_2)
+        new = {
+            "momentum": faded(slots["momentum"], beta_1).at[targets].set(momentum, mode="drop"),
+            "velocity": faded(slots["velocity"], beta_2).at[targets].set(velocity, mode="drop"),
+        }
+        if lazy:
+            rows = table.at[indices].get(mode="clip") + change(momentum, velocity)
+            return table.at[targets].set(rows, mode="drop"), new
+        moved = table + change(new["momentum"], new["velocity"])
+        return jnp.where(good, moved, table), new
+
+    return update
 
 
 def adamax(*, beta_1: float, beta_2: float, epsilon: float) -> Transformation:

@@ -21,6 +21,7 @@ from kcompile.runtimes.jax.lowering import lower
 from kcompile.runtimes.jax.optimizer_wrappers import loss_scale, num_skipped
 from kcompile.runtimes.jax.optimizers import BoundedTransformation, apply_updates, are_bounded
 from kcompile.runtimes.jax.table import LOWERINGS, training_table
+from kcompile.runtimes.jax.table_updates import Tables
 
 Array: TypeAlias = jax.Array
 Arrays: TypeAlias = dict[str, Array]
@@ -100,10 +101,12 @@ class Program:
         self._data_types = {e.name: e.type.dtype.numpy for e in graph.inputs_with(Role.DATA)}
         self._rng_names = _names(graph, Role.RNG)
         table = training_table(jax.default_backend()) if trains else LOWERINGS
+        self._constraint_names = [] if constraints is None else _names(constraints, Role.PARAM)
+        self._tables = Tables(graph, transformation, self._constraint_names)
+        graph = self._tables.graph
         kept = values_to_keep(graph) if trains else ()
         self._function, self._results = lower(graph, table, kept), lower(results)
         self._constraints = None if constraints is None else lower(constraints)
-        self._constraint_names = [] if constraints is None else _names(constraints, Role.PARAM)
         self._result_names = [entry.name for entry in results.inputs]
         self._scalar_names = [o.name for o in results.outputs if o.value.type.rank == 0]
         types = [entry.type.dtype for entry in graph.inputs if entry.name in self.param_names]
@@ -217,9 +220,12 @@ class Program:
     def _evaluate(
         self, params: Arrays, states: Arrays, frozen: Arrays, rows: Arrays, key: Array
     ) -> tuple[Array, Arrays]:
-        rng = dict.fromkeys(self._rng_names, key)
-        outputs, updates = self._function({**params, **states, **frozen, **rows, **rng})
+        arrays = {**params, **states, **frozen, **rows, **self._random(key)}
+        outputs, updates = self._function(arrays)
         return outputs[LOSS], {**states, **updates}
+
+    def _random(self, key: Array) -> Arrays:
+        return dict.fromkeys(self._rng_names, key)
 
     def _evaluation_step(
         self, state: State, frozen: Arrays, rows: Arrays, rate: Array, key: Array, good: Array
@@ -238,24 +244,33 @@ class Program:
         """
 
         scale = loss_scale(state.slots)
+        tables = self._tables
+        dense, slots = tables.rest(state.params), tables.rest_of_slots(state.slots)
+        given = {**state.params, **state.states, **frozen, **rows, **self._random(key)}
+        indices = tables.indices(given)
 
-        def loss_of(params: Arrays) -> tuple[Array, tuple[Array, Arrays]]:
-            loss, states = self._evaluate(params, state.states, frozen, rows, key)
+        def loss_of(params: Arrays, looked_up: Arrays) -> tuple[Array, tuple[Array, Arrays]]:
+            weights = {**params, **looked_up}
+            loss, states = self._evaluate(weights, state.states, frozen, rows, key)
             return loss if scale is None else loss * scale, (loss, states)
 
-        taken = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-        (_, (loss, states)), gradients = taken
-        updates, slots = self.transformation.update(
-            gradients, state.slots, state.params, learning_rate=rate
-        )
-        params = apply_updates(state.params, updates)
+        take_gradients = jax.value_and_grad(loss_of, (0, 1), has_aux=True)
+        taken = take_gradients(dense, tables.rows(state.params, indices))
+        (_, (loss, states)), (gradients, row_gradients) = taken
+        updates, new_slots = self.transformation.update(gradients, slots, dense, learning_rate=rate)
+        params = apply_updates(dense, updates)
         good = good & jnp.isfinite(loss)
         if self._gradients_tell:
-            good = good & are_bounded(gradients, rate)
+            good = good & are_bounded((gradients, row_gradients), rate)
         else:
             good = good & _all_finite(params)
-        new = State({**params, **self._constrained(params)}, states, slots)
-        return jax.tree.map(lambda after, before: jnp.where(good, after, before), new, state), good
+        after = State({**params, **self._constrained(params)}, states, new_slots)
+        before = State(dense, state.states, slots)
+        new = jax.tree.map(lambda after, before: jnp.where(good, after, before), after, before)
+        if tables.names:
+            by_table = tables.gradients(indices, row_gradients)
+            new = _joined(new, *tables.updated(state.params, state.slots, by_table, rate, good))
+        return new, good
 
     def _constrained(self, params: Arrays) -> Arrays:
         """The weights with a constraint, after it."""
@@ -323,6 +338,13 @@ def _restarted(state: State, initial: Arrays, fresh: Array) -> State:
         for name, array in state.states.items()
     }
     return state._replace(states=states)
+
+
+def _joined(state: State, tables: Arrays, slots: Mapping[str, Arrays]) -> State:
+    """The state with tables and their slots, which are kept apart in a step."""
+    kinds = {kind: {**arrays, **slots[kind]} for kind, arrays in state.slots.slots.items()}
+    whole = state.slots._replace(slots=kinds)
+    return State({**state.params, **tables}, state.states, whole)
 
 
 def _all_finite(arrays: Arrays) -> Array:

@@ -60,6 +60,9 @@ class Optimizer(StatelessUpdates, OwnUpdates):
         SpecError: an argument is out of range, or more than one clipping is asked for.
     """
 
+    #: Whether rows of tables that a batch does not look up stay as they are.
+    lazy = False
+
     def __init__(
         self,
         learning_rate: LearningRate,
@@ -185,6 +188,8 @@ class Optimizer(StatelessUpdates, OwnUpdates):
             clipvalue=self.clipvalue,
             global_clipnorm=self.global_clipnorm,
             is_bounded=self._is_bounded() and 0 <= (self._shared_decay() or 0) <= 1,
+            update_rows=self._row_rule(rules),
+            is_lazy=self.lazy,
         )
         steps = self.gradient_accumulation_steps
         if steps:
@@ -279,6 +284,10 @@ class Optimizer(StatelessUpdates, OwnUpdates):
         if isinstance(rate, Mapping):
             config = {**config, "learning_rate": schedules.deserialize(rate, custom_objects)}
         return cls(**config)
+
+    def _row_rule(self, rules: ModuleType) -> Any:
+        """How tables are updated given gradients of rows; None if it is not known."""
+        return None
 
     def _is_bounded(self) -> bool:
         """Whether finite gradients and weights, if not gigantic, make finite weights."""

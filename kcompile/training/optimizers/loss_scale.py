@@ -47,6 +47,11 @@ class LossScaleOptimizer(Optimizer):
                     f"LossScaleOptimizer does not take {option}={value!r}",
                     hint="Set it on the inner optimizer",
                 )
+        if getattr(inner_optimizer, "lazy", False):
+            raise SpecError(
+                "LossScaleOptimizer cannot scale the gradients of a lazy optimizer",
+                hint="Leave lazy out, or train in float32 or bfloat16",
+            )
         self.inner_optimizer = inner_optimizer
         self.initial_scale = initial_scale
         self.dynamic_growth_steps = dynamic_growth_steps

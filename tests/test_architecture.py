@@ -35,6 +35,7 @@ FLOORS = {
     "kcompile.mixed_precision": 4,
     "kcompile.compiler": 4,
     "kcompile.config": 4,
+    "kcompile.executable": 4,
     "kcompile.quantization": 4,
     "kcompile.datasets": 4,
     "kcompile.saving": 4,

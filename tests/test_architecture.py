@@ -47,7 +47,7 @@ FLOORS = {
 #: What passes may know: nothing but the IR and themselves.
 PASSES_MAY_IMPORT = ("kcompile.ir", "kcompile.passes")
 #: Modules that anyone may import: they import nothing of ours.
-NEUTRAL = ("kcompile.utils.atomic",)
+NEUTRAL = ("kcompile.utils.atomic", "kcompile.utils.folders")
 #: Frameworks, and the one folder that may import each.
 FRAMEWORKS = {
     "jax": "kcompile.runtimes.jax",

@@ -16,6 +16,7 @@ from kcompile.ir.graph import Graph
 from kcompile.ir.types import DType
 from kcompile.runtimes.binding import bind_arrays
 from kcompile.runtimes.executable import GraphExecutable
+from kcompile.runtimes.jax import compile_cache
 from kcompile.runtimes.jax.executable import on_device
 from kcompile.runtimes.jax.lowering import first_wide_value, lower
 
@@ -101,7 +102,8 @@ def _code(graph: Graph, batch_size: int | None) -> bytes:
         # The barrier keeps JAX from taking out outputs that are inputs.
         return jax.lax.optimization_barrier([outputs[output.name] for output in graph.outputs])
 
-    with _mode(graph):
+    # XLA serializes no program whole that was itself read from a cache.
+    with _mode(graph), compile_cache.bypassed():
         types = (entry.type.substitute(sizes) for entry in graph.inputs)
         shapes = [jax.ShapeDtypeStruct(type.shape, type.dtype.numpy) for type in types]
         compiled = jax.jit(function, keep_unused=True).lower(*shapes).compile()

@@ -65,7 +65,9 @@ COMPILING = """## compiling and files
 *Missing*:
 
 - ONNX files as input, so also their quantization; `.ort` files and files optimized offline; weights
-  in a file of their own, for models of 2 GiB and more; XLA programs that are saved
+  in a file of their own, for models of 2 GiB and more
+- XLA programs that are saved for open sizes, for another machine than the one that compiles, or for
+  several devices
 - a table of costs per release and provider of onnxruntime: which form is faster was measured once,
   and the lowerings say so; ops of `com.microsoft`; Q, K and V projections merged into one product
 - quantized LSTM, GRU, transposed convolution and products of two activations, which keep floats;

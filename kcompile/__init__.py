@@ -23,8 +23,9 @@ if TYPE_CHECKING:
         random,
         utils,
     )
-    from kcompile.compiler import Executable, as_function, compile
+    from kcompile.compiler import as_function, compile
     from kcompile.dtype_policies import DTypePolicy
+    from kcompile.executable import Executable, load_executable
     from kcompile.layers import Input, Layer
     from kcompile.models import Model, Sequential
     from kcompile.quantization.quantizing import quantize
@@ -55,9 +56,10 @@ _MODULES = (
     "wrappers",
 )
 _NAMES = {
-    "Executable": "kcompile.compiler",
+    "Executable": "kcompile.executable",
     "as_function": "kcompile.compiler",
     "compile": "kcompile.compiler",
+    "load_executable": "kcompile.executable",
     "quantize": "kcompile.quantization.quantizing",
     "Input": "kcompile.layers",
     "DTypePolicy": "kcompile.dtype_policies",
@@ -90,6 +92,7 @@ __all__ = [
     "dtype_policies",
     "initializers",
     "layers",
+    "load_executable",
     "losses",
     "metrics",
     "mixed_precision",

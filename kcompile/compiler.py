@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from kcompile.executable import Executable, Runtime
 from kcompile.ir.errors import ExportError, SpecError, VerifyError
 from kcompile.ir.graph import Graph, Role
 
@@ -23,75 +24,6 @@ if TYPE_CHECKING:
 TARGETS = ("onnx", "xla", "reference")
 #: Models with more are let go at once, and not when Python comes to it.
 MANY_PARAMETERS = 2**20
-
-
-class Executable:
-    """A compiled model.
-
-    Attributes:
-        target: `onnx`, `xla` or `reference`.
-        graph: the graph that the target got, after the passes.
-        report: what was done: `target`, `graph` (name), `parameters`, `nodes`, `passes`, and for
-            onnx `opset`, `ir_version`, `file_bytes`, `ops`, `verification`.
-        log: what each pass did.
-    """
-
-    def __init__(
-        self,
-        target: str,
-        graph: Graph,
-        run: Callable[[Any], dict[str, np.ndarray[Any, Any]]],
-        report: dict[str, Any],
-        log: tuple[LogEntry, ...],
-        data: bytes | None = None,
-    ) -> None:
-        self.target = target
-        self.graph = graph
-        self.report = report
-        self.log = log
-        self._run = run
-        self._data = data
-        #: Keys of a dict of inputs, and the names of these inputs.
-        self.input_names: dict[str, str] = {}
-
-    def run(self, inputs: Any) -> dict[str, np.ndarray[Any, Any]]:
-        """The outputs by name.
-
-        Args:
-            inputs: an array, a sequence of arrays, or arrays by input name; for a model that was
-                defined with a dict of inputs also by its keys.
-
-        Raises:
-            DataError: they do not fit the inputs.
-        """
-        if not isinstance(inputs, (Mapping, list, tuple)):
-            inputs = [inputs]
-        if isinstance(inputs, Mapping) and set(inputs) == set(self.input_names):
-            inputs = {self.input_names[key]: array for key, array in inputs.items()}
-        return self._run(inputs)
-
-    def to_bytes(self) -> bytes:
-        """The file's contents.
-
-        Raises:
-            ExportError: the target has no file form.
-        """
-        if self._data is None:
-            raise ExportError(f"the target '{self.target}' has no file form yet")
-        return self._data
-
-    def save(self, path: str | Path) -> None:
-        """Write the file, or leave what was there as it was.
-
-        Raises:
-            ExportError: the target has no file form.
-        """
-        from kcompile.utils.atomic import write_bytes
-
-        write_bytes(Path(path), self.to_bytes())
-
-    def __repr__(self) -> str:
-        return f"<Executable {self.target} of '{self.graph.name}'>"
 
 
 def compile(
@@ -248,13 +180,13 @@ def _compile_graph(
     if target == "xla":
         from kcompile.runtimes.jax.executable import JaxExecutable
 
-        run = JaxExecutable(result.graph, kept).run
+        runtime: Runtime = JaxExecutable(result.graph, kept)
     else:
         from kcompile.runtimes.reference import ReferenceExecutable
 
-        run = ReferenceExecutable(result.graph, kept).run
+        runtime = ReferenceExecutable(result.graph, kept)
     report = _report(target, result.graph, _num_elements(arrays), result.log)
-    return Executable(target, result.graph, run, report, result.log)
+    return Executable(target, result.graph, runtime, report, result.log)
 
 
 def _pass_check(graph: Graph, arrays: Mapping[str, Any]) -> PassCheck:
@@ -288,7 +220,7 @@ def _compile_onnx(
     file.write(end)
     data = file.getvalue()
     report["file_bytes"] = len(data)
-    return Executable("onnx", graph, _LazySession(data).run, report, origin.log, data)
+    return Executable("onnx", graph, _LazySession(data), report, origin.log, data)
 
 
 def compile_to_file(

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from kcompile.dtype_policies import dtype_policy, set_dtype_policy
+from kcompile.ir.errors import SpecError
 from kcompile.ops.missing import missing
+from kcompile.runtimes import cache_settings
+from kcompile.runtimes.cache_settings import DEFAULT_MAX_BYTES, CacheSettings
 
 FLOATX = "float32"
 EPSILON = 1e-7
@@ -65,6 +70,31 @@ def set_backend(backend: str) -> None:
         NotImplementedError: another backend is asked for.
     """
     _require("set_backend", backend, "jax", "models train on XLA by JAX")
+
+
+def compile_cache() -> Path | None:
+    """The folder in which compiled XLA programs are kept for the next process.
+
+    None if they are not kept, or in a folder that JAX itself was told of.
+    """
+    from kcompile.runtimes.jax.compile_cache import folder_in_use
+
+    return folder_in_use()
+
+
+def set_compile_cache(enabled: bool, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    """Say whether compiled XLA programs are kept for the next process, which they are by default.
+
+    Args:
+        enabled: holds for this process, whatever `KCOMPILE_COMPILE_CACHE` says.
+        max_bytes: of all programs; those that were not used for longest make place.
+
+    Raises:
+        SpecError: `max_bytes` is no positive number.
+    """
+    if type(max_bytes) is not int or max_bytes < 1:
+        raise SpecError(f"max_bytes needs a number of bytes, got {max_bytes!r}")
+    cache_settings.choose(CacheSettings(bool(enabled), max_bytes))
 
 
 def _require(name: str, value: object, only: object, hint: str) -> None:
@@ -129,6 +159,7 @@ set_max_steps_per_epoch = missing("config.set_max_steps_per_epoch", "give fit it
 
 __all__ = [
     "backend",
+    "compile_cache",
     "disable_flash_attention",
     "disable_interactive_logging",
     "disable_traceback_filtering",
@@ -147,6 +178,7 @@ __all__ = [
     "max_epochs",
     "max_steps_per_epoch",
     "set_backend",
+    "set_compile_cache",
     "set_dtype_policy",
     "set_epsilon",
     "set_floatx",

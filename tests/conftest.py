@@ -7,6 +7,9 @@ import pytest
 
 # Keras is an oracle here, on the one backend that is installed.
 os.environ["KERAS_BACKEND"] = "jax"
+# What tests compile is none of the user's cache, and a test does not depend on what one before it
+# has left there.
+os.environ["KCOMPILE_COMPILE_CACHE"] = "0"
 
 #: XLA maps each compiled program into memory, and Keras keeps its own for as long as it runs:
 #: thousands of tests in one process would reach the most that Linux allows (vm.max_map_count).

@@ -35,6 +35,7 @@ FLOORS = {
     "kcompile.mixed_precision": 4,
     "kcompile.compiler": 4,
     "kcompile.config": 4,
+    "kcompile.executable": 4,
     "kcompile.quantization": 4,
     "kcompile.datasets": 4,
     "kcompile.saving": 4,
@@ -46,7 +47,7 @@ FLOORS = {
 #: What passes may know: nothing but the IR and themselves.
 PASSES_MAY_IMPORT = ("kcompile.ir", "kcompile.passes")
 #: Modules that anyone may import: they import nothing of ours.
-NEUTRAL = ("kcompile.utils.atomic",)
+NEUTRAL = ("kcompile.utils.atomic", "kcompile.utils.folders")
 #: Frameworks, and the one folder that may import each.
 FRAMEWORKS = {
     "jax": "kcompile.runtimes.jax",

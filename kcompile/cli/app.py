@@ -16,7 +16,7 @@ from kcompile.cli.options import (
     reading_options,
     source_of,
 )
-from kcompile.cli.parsing import FILE, NEW_FILE, InputShape, Pair
+from kcompile.cli.parsing import FILE, NEW_FILE, BatchSizes, InputShape, Pair
 from kcompile.cli.running import common_options
 
 EXIT_CODES = """\b
@@ -49,13 +49,19 @@ def main() -> None:
 @main.command("compile", epilog=EXIT_CODES)
 @_file
 @reading_options
-@click.option("-o", "--output", type=NEW_FILE, required=True, help="The ONNX file to write.")
+@click.option("-o", "--output", type=NEW_FILE, required=True, help="The file to write.")
 @click.option("--opset", type=click.IntRange(min=1), help="By default the lowest that will do.")
 @click.option(
     "--target",
     default="onnx",
-    metavar="onnxruntime==X",
-    help="The oldest release of onnxruntime that has to take the file.",
+    metavar="TARGET",
+    help="onnx; onnxruntime==X, the oldest release that has to take the ONNX file; xla, machine"
+    " code for this machine; or reference, for NumPy.",
+)
+@click.option(
+    "--batch-sizes",
+    type=BatchSizes(),
+    help="Numbers of rows that a file of xla has programs for, such as 1,32.",
 )
 @interface_options
 @click.option(
@@ -76,16 +82,25 @@ def compile_command(
     output: Path,
     opset: int | None,
     target: str,
+    batch_sizes: tuple[int, ...] | None,
     ends: Ends,
     verify: bool,
     check_passes: bool,
     explain: bool,
     as_json: bool,
 ) -> None:
-    """Compile a model to an ONNX file."""
-    from kcompile.cli.compiling import compile_file
+    """Compile a model to an ONNX file, or to an executable of another target."""
+    from kcompile.cli.compiling import compile_executable, compile_file
+    from kcompile.compiler import split_target
 
     source = source_of(file, reading, ends)
+    if split_target(target)[0] != "onnx":
+        options = {"opset": opset, "check_passes": check_passes}
+        rows = batch_sizes or ()
+        compile_executable(source, output, ends, target, rows, options, explain, as_json)
+        return
+    if batch_sizes is not None:
+        raise click.UsageError("--batch-sizes is for --target xla; a fixed number is --batch")
     compile_file(source, output, ends, opset, target, verify, check_passes, explain, as_json)
 
 
@@ -255,9 +270,16 @@ def convert_command(
     help="An input; give one for each, by name or in order.",
 )
 @click.option("-o", "--output", type=NEW_FILE, help="Write the outputs to this .npz file.")
+@click.option(
+    "--trusted",
+    is_flag=True,
+    help="Run the machine code in a file of xla. Say so if nobody but you could write the file.",
+)
 @common_options
-def run_command(model: Path, inputs: tuple[str, ...], output: Path | None, as_json: bool) -> None:
-    """Run an ONNX file in onnxruntime and show its outputs."""
+def run_command(
+    model: Path, inputs: tuple[str, ...], output: Path | None, trusted: bool, as_json: bool
+) -> None:
+    """Run an ONNX file in onnxruntime, or another executable, and show its outputs."""
     from kcompile.cli.executing import run_file
 
-    run_file(model, inputs, output, as_json)
+    run_file(model, inputs, output, trusted, as_json)

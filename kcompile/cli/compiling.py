@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,7 @@ from kcompile.cli.loading import Loaded, Source, load, require_no_replacement
 from kcompile.cli.memory import give_back_large_blocks
 from kcompile.cli.options import Ends
 from kcompile.cli.running import print_json, progress, say
-from kcompile.compiler import compile_to_file, split_target
-from kcompile.ir.errors import SpecError
+from kcompile.compiler import compile, compile_to_file, split_target
 from kcompile.models import Model
 from kcompile.utils.atomic import require_folder
 from kcompile.utils.units import format_bytes
@@ -28,13 +28,11 @@ def compile_file(
     explain: bool,
     as_json: bool,
 ) -> None:
-    """Compile the model in a file to an ONNX file."""
+    """Compile the model in a file to an ONNX file; the target is `onnx`, or a release."""
     start = time.perf_counter()
     give_back_large_blocks()
     require_folder(output)
-    kind, release = split_target(target)
-    if kind != "onnx":
-        raise SpecError(f"the target {target!r} has no file form", hint="Use onnxruntime==1.20")
+    _, release = split_target(target)
     origin: dict[str, Any] = {}
 
     def read() -> Model:
@@ -71,6 +69,49 @@ def compile_file(
         say(f"  {what}: {', '.join(f'{name} {type}' for name, type in report[what].items())}")
     for key, value in report["verification"].items():
         say(f"  {key}: {value}")
+
+
+def compile_executable(
+    source: Source,
+    output: Path,
+    ends: Ends,
+    target: str,
+    batch_sizes: Sequence[int],
+    options: Mapping[str, Any],
+    explain: bool,
+    as_json: bool,
+) -> None:
+    """Compile the model in a file for a runtime of kcompile's own: to a file of its own form."""
+    start = time.perf_counter()
+    require_folder(output)
+    loaded = load(source)
+    weights = [] if loaded.weights is None else [loaded.weights]
+    require_no_replacement(output, [*source.files, *weights])
+    interface = ends.interface(loaded.model)
+    executable = compile(
+        loaded.model,
+        target,
+        sizes=interface.sizes,
+        shapes=interface.shapes,
+        inputs_as_nchw=interface.channels_first,
+        rename=interface.names,
+        **options,
+    )
+    executable.save(output, batch_sizes=batch_sizes)
+    report = {**executable.report, "file_bytes": output.stat().st_size}
+    seconds = time.perf_counter() - start
+    if as_json:
+        extra = {"refusals": _refusals(executable.log)} if explain else {}
+        print_json(
+            {"output": str(output), **_origin(loaded), "seconds": seconds, **report, **extra}
+        )
+        return
+    if explain:
+        _explain(executable.log, [])
+    say(
+        f"{output}: {report['nodes']} nodes, {report['parameters']:,} parameters,"
+        f" {format_bytes(report['file_bytes'])}, {seconds:.2f} s"
+    )
 
 
 def _origin(loaded: Loaded) -> dict[str, Any]:

@@ -10,21 +10,24 @@ import click
 import numpy as np
 
 from kcompile.cli.running import print_json, say, show
+from kcompile.executable import load_executable
+from kcompile.formats.container import is_container
 from kcompile.ir.errors import DataError
-from kcompile.runtimes.onnxruntime import OnnxRuntimeExecutable
 from kcompile.utils.atomic import replacing
 
 
-def run_file(model: Path, inputs: tuple[str, ...], output: Path | None, as_json: bool) -> None:
-    """Run an ONNX file on arrays from files."""
+def run_file(
+    model: Path, inputs: tuple[str, ...], output: Path | None, trusted: bool, as_json: bool
+) -> None:
+    """Run an ONNX file, or another executable, on arrays from files."""
     arrays = _read_inputs(inputs)
-    executable = OnnxRuntimeExecutable(model)
+    executable = _executable(model, trusted)
     start = time.perf_counter()
     results = executable.run(arrays)
     seconds = time.perf_counter() - start
     if output is not None:
         with replacing(output) as part, part.open("wb") as file:
-            np.savez(file, **results)  # type: ignore[arg-type]
+            np.savez(file, **results)
     if as_json:
         outputs = {name: _described(array, output is None) for name, array in results.items()}
         saved = None if output is None else str(output)
@@ -34,6 +37,15 @@ def run_file(model: Path, inputs: tuple[str, ...], output: Path | None, as_json:
         for name, array in results.items():
             show(f"{name} {array.dtype}{list(array.shape)}", np.array2string(array))
     say(f"ran in {seconds:.4f} s")
+
+
+def _executable(path: Path, trusted: bool) -> Any:
+    if is_container(path):
+        return load_executable(path, trusted=trusted)
+    # From the path, beside which an ONNX file may have its weights.
+    from kcompile.runtimes.onnxruntime import OnnxRuntimeExecutable
+
+    return OnnxRuntimeExecutable(path)
 
 
 def _described(array: np.ndarray[Any, Any], with_values: bool) -> dict[str, Any]:

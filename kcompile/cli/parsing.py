@@ -26,6 +26,21 @@ class Pair(click.ParamType):
         return old, new
 
 
+class BatchSizes(click.ParamType):
+    """`N,N,...`: numbers of rows."""
+
+    name = "N,..."
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        texts = [text.strip() for text in str(value).split(",")]
+        for text in texts:
+            if not text.isascii() or not text.isdigit() or not 0 < int(text) < 2**31:
+                self.fail(f"{value!r} is not of the form N,N: numbers from 1", param, ctx)
+        return tuple(map(int, texts))
+
+
 class InputShape(click.ParamType):
     """`[NAME:]SIZE,SIZE,...`; a size is a number, or `?` where it stays open."""
 

@@ -163,7 +163,7 @@ def quantize(
         "verification": comparisons,
         **choice.losses,
     }
-    executable = Executable("onnx", built.graph, built.run, report, source.log, built.data)
+    executable = Executable("onnx", built.graph, built.session, report, source.log, built.data)
     executable.input_names = source.input_names
     if path is not None:
         executable.save(path)
@@ -205,7 +205,7 @@ class Built:
     graph: Graph
     data: bytes
     ops: dict[str, int]
-    run: Callable[[Any], dict[str, Array]]
+    session: Any
 
 
 class _Exporter:
@@ -227,7 +227,7 @@ class _Exporter:
         buffer = io.BytesIO()
         file.write(buffer, {"kcompile.version": file.model.producer_version})
         data = buffer.getvalue()
-        return Built(graph, data, model_info(file.model)["ops"], OnnxRuntimeExecutable(data).run)
+        return Built(graph, data, model_info(file.model)["ops"], OnnxRuntimeExecutable(data))
 
 
 def _rewriting(
@@ -308,20 +308,20 @@ class _Judge:
         """The ratio of signal to noise of the worst output, in decibels."""
         if self._compared is None or self._wanted is None:
             raise SpecError("sensitivity needs data or evaluation")
-        actual = _outputs(built.run, self._compared)
+        actual = _outputs(built.session.run, self._compared)
         return min(signal_to_noise(actual[name], array) for name, array in self._wanted.items())
 
     def losses(self, built: Built) -> dict[str, Any]:
         """What is lost: `loss`, and what it comes from."""
         found: dict[str, Any] = {"loss": None}
         if self._compared is not None and self._wanted is not None:
-            actual = _outputs(built.run, self._compared)
+            actual = _outputs(built.session.run, self._compared)
             found["signal_to_noise"] = {
                 name: signal_to_noise(actual[name], array) for name, array in self._wanted.items()
             }
             found["relative_error"] = found["loss"] = relative_error(actual, self._wanted)
         if self._float_metric is not None:
-            measured = self._measured(built.run)
+            measured = self._measured(built.session.run)
             assert measured is not None
             found["float_metric"], found["metric"] = self._float_metric, measured
             found["loss"] = self._float_metric - measured

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
         image_dataset_from_directory,
         text_dataset_from_directory,
     )
-    from kcompile.utils.files import ChecksumError, DownloadError, cache_dir, get_file
+    from kcompile.utils.files import ChecksumError, DownloadError, get_file
+    from kcompile.utils.folders import cache_dir
     from kcompile.utils.images import array_to_img, img_to_array, load_img, save_img
     from kcompile.utils.numerical import normalize, to_categorical
     from kcompile.utils.plotting import model_to_dot, plot_model
@@ -54,7 +55,7 @@ _NAMES = {
     "Sequence": "kcompile.utils.py_dataset",
     "array_to_img": "kcompile.utils.images",
     "audio_dataset_from_directory": "kcompile.utils.refused",
-    "cache_dir": "kcompile.utils.files",
+    "cache_dir": "kcompile.utils.folders",
     "clear_session": "kcompile.utils.random",
     "custom_object_scope": "kcompile.saving",
     "deserialize_keras_object": "kcompile.saving",

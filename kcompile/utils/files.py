@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kcompile.ir.errors import FormatError, KCompileError
+from kcompile.utils.folders import cache_dir
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
@@ -24,15 +24,6 @@ class DownloadError(KCompileError):
 
 class ChecksumError(FormatError):
     """A file whose SHA-256 is not the expected one."""
-
-
-def cache_dir() -> Path:
-    """The folder for downloaded files: `$KCOMPILE_HOME`, else the user's cache folder."""
-    if home := os.environ.get("KCOMPILE_HOME"):
-        return Path(home).expanduser()
-    from platformdirs import user_cache_path
-
-    return user_cache_path("kcompile", appauthor=False)
 
 
 def get_file(fname: str, origin: str, file_hash: str, *, cache_subdir: str = "datasets") -> Path:

@@ -11,6 +11,7 @@ import jax
 from kcompile.ir.graph import Graph
 from kcompile.runtimes.binding import bind_arrays
 from kcompile.runtimes.hosted import on_host
+from kcompile.runtimes.jax import compile_cache
 from kcompile.runtimes.jax.lowering import Results, first_wide_value, lower
 
 _CACHE_SIZE = 1024  # an eager program calls a few hundred different ops and shapes
@@ -25,6 +26,7 @@ def compile_graph(graph: Graph) -> Callable[[Mapping[str, Any]], Any]:
 
 
 def _compile_device(graph: Graph) -> Callable[[Mapping[str, Any]], Results]:
+    compile_cache.start()
     compiled = jax.jit(lower(graph))
 
     def function(arrays: Mapping[str, Any]) -> Results:

@@ -12,6 +12,12 @@ from kcompile.runtimes.executable import GraphExecutable
 from kcompile.runtimes.jax.eager import compile_graph
 
 
+def on_device(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays on the device, 64-bit ones as they are."""
+    with jax.enable_x64(True):
+        return jax.device_put(dict(arrays))
+
+
 class JaxExecutable(GraphExecutable):
     """A graph on XLA, compiled once for each set of shapes; weights are kept on the device.
 
@@ -20,6 +26,4 @@ class JaxExecutable(GraphExecutable):
     """
 
     def __init__(self, graph: Graph, weights: Mapping[str, Any] | None = None) -> None:
-        with jax.enable_x64(True):  # which leaves 64-bit weights what they are
-            on_device = jax.device_put(dict(weights or {}))
-        super().__init__(graph, on_device, compile_graph(graph))
+        super().__init__(graph, on_device(weights or {}), compile_graph(graph))

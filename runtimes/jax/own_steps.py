@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kcompile.ops.scopes import random_keys
+from kcompile.runtimes.jax import compile_cache
 from kcompile.runtimes.jax import optimizer_wrappers as wrappers
 from kcompile.runtimes.jax.optimizers import apply_updates
 
@@ -24,6 +25,7 @@ class OwnStep:
 
     def __init__(self, function: Callable[[Any, Any], Any], donates: bool) -> None:
         self._function = function
+        compile_cache.start()
         self._run = jax.jit(self._call, donate_argnums=(0,) if donates else ())
 
     def __call__(self, state: Any, data: Any, seed: int, step: int) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax
 
 from kcompile.ir.graph import Graph, Role
+from kcompile.runtimes.jax import compile_cache
 from kcompile.runtimes.jax.compiler_options import training_options, values_to_keep
 from kcompile.runtimes.jax.lowering import lower
 from kcompile.runtimes.jax.optimizer_wrappers import loss_scale, num_skipped
@@ -115,6 +116,7 @@ class Program:
         )
         self._step = self._training_step if trains else self._evaluation_step
         options = training_options(graph) if trains else None
+        compile_cache.start()
         self._loop = jax.jit(self._run_loop, donate_argnums=0, compiler_options=options)
         self._single = jax.jit(self._run_single, donate_argnums=0, compiler_options=options)
 
@@ -299,6 +301,7 @@ class Predictor:
         self.weight_names = [e.name for e in graph.inputs_with(Role.PARAM, Role.STATE)]
         self._rng_names = _names(graph, Role.RNG)
         self._data_types = {e.name: e.type.dtype.numpy for e in graph.inputs_with(Role.DATA)}
+        compile_cache.start()
         self._function = jax.jit(self._run)
 
     def run(self, weights: Arrays, rows: Mapping[str, Any], seed: int, number: int) -> list[Array]:

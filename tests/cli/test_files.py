@@ -185,13 +185,44 @@ def test_targets(folder: Path, tmp_path: Path) -> None:
     for options, message in (
         (["--target", "onnxruntime==9.1"], "is no release of onnxruntime that is known here"),
         (["--target", "abacus"], "'abacus' is not a target. Use one of onnx, xla, reference"),
-        (["--target", "xla"], "the target 'xla' has no file form"),
+        (["--target", "xla"], "the number of rows is open"),
+        (["--target", "xla", "--opset", "17"], "the target 'xla' has no opset"),
+        (["--target", "reference", "--batch-sizes", "2"], "takes any number of rows"),
         (["--target", "onnxruntime==1.20", "--opset", "22"], "onnxruntime 1.20 takes at most 21"),
     ):
         output.unlink(missing_ok=True)
         result = run("compile", folder / "two.keras", "-o", output, *options)
         assert result.exit_code == 1 and message in result.stderr
         assert not output.exists()
+
+
+@pytest.mark.parametrize("target", ["xla", "reference"])
+def test_executables_of_other_targets(folder: Path, tmp_path: Path, target: str) -> None:
+    output = tmp_path / "two.kcx"
+    sizes = ["--batch-sizes", "1, 2"] if target == "xla" else []
+    report = run_json("compile", folder / "two.keras", "-o", output, "--target", target, *sizes)
+    assert report["target"] == target and report["parameters"] == 340
+    assert report["file_bytes"] == output.stat().st_size
+    with np.load(folder / "data.npz") as data, np.load(folder / "expected.npz") as expected:
+        for name, array in data.items():
+            np.save(tmp_path / f"{name}.npy", array)
+        inputs = [f"--input={name}={tmp_path / name}.npy" for name in data]
+        result = run("run", output, *inputs, "-o", tmp_path / "outputs.npz", "--trusted")
+        assert result.exit_code == 0, result.output
+        with np.load(tmp_path / "outputs.npz") as outputs:
+            assert set(outputs) == set(expected)
+            for name, array in expected.items():
+                np.testing.assert_allclose(outputs[name], array, rtol=1e-5, atol=1e-6)
+    if target == "xla":
+        refused = run("run", output, *inputs)
+        assert refused.exit_code == 1 and "trusted=True" in refused.stderr
+    for options in (["--batch-sizes", "2,0"], ["--target", "onnx", "--batch-sizes", "2"]):
+        wrong = run("compile", folder / "two.keras", "-o", tmp_path / "no.onnx", *options)
+        assert wrong.exit_code == 2 and "--batch-sizes" in wrong.stderr
+    explained = run(
+        "compile", folder / "two.keras", "-o", output, "--target", "reference", "--explain"
+    )
+    assert explained.exit_code == 0 and "to_inference" in explained.stderr
 
 
 def test_activations_by_the_name_of_a_lambda(tmp_path: Path) -> None:

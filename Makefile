@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all test-real bench-onnx bench-grid fuzz mutants lint clean
+.PHONY: demo test test-all test-real bench-onnx bench-grid bench-train fuzz mutants lint clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/test.stamp
@@ -28,6 +28,11 @@ bench-onnx: $(VENV)/test.stamp
 # The same environments; some 25 minutes. ARGS='--cases LSTM --routes kcompile,keras-torch'
 bench-grid: $(VENV)/test.stamp
 	$(BIN)/python benchmarks/onnx/grid.py $(ARGS)
+
+# Frameworks are installed into build/bench-train, once: some 4 GB; then an hour and a half.
+# ARGS='--workloads lstm --rounds 1'
+bench-train: $(VENV)/test.stamp
+	$(BIN)/python benchmarks/training/compare.py $(ARGS)
 
 # Random graphs for so many seconds; failures go to build/fuzz.
 BUDGET ?= 600

@@ -7,11 +7,12 @@ An environment is made once, from pinned versions, and made anew where its list 
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
-import venv
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import frameworks
 
 BUILD = Path(__file__).resolve().parents[2] / "build" / "bench-onnx"
 
@@ -28,22 +29,12 @@ PACKAGES = {
 
 
 def interpreter(name: str) -> Path:
-    return BUILD / "environments" / name / "bin" / "python"
+    return frameworks.interpreter(BUILD, name)
 
 
 def make(name: str) -> Path:
     """Its interpreter. Raises subprocess.CalledProcessError where pip finds no such versions."""
-    python = interpreter(name)
-    packages = "\n".join(PACKAGES[name])
-    stamp = python.parents[1] / "packages.txt"
-    if stamp.is_file() and stamp.read_text() == packages:
-        return python
-    shutil.rmtree(stamp.parent, ignore_errors=True)
-    venv.create(stamp.parent, with_pip=True)
-    command = [str(python), "-m", "pip", "install", "--quiet", *PACKAGES[name]]
-    subprocess.run(command, check=True)
-    stamp.write_text(packages)
-    return python
+    return frameworks.make(BUILD, name, PACKAGES[name])
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ def _pool(windows: _Windows, x: jax.Array) -> jax.Array:
 
 
 def _pool_backward(windows: _Windows, chosen: jax.Array, dy: jax.Array) -> tuple[jax.Array]:
+    dy = lax.optimization_barrier(dy)  # each element is read several times
     gradient = _tiled if windows.is_tiling else _overlapping
     return (gradient(windows, chosen, dy),)
 

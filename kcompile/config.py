@@ -97,6 +97,16 @@ def set_compile_cache(enabled: bool, max_bytes: int = DEFAULT_MAX_BYTES) -> None
     cache_settings.choose(CacheSettings(bool(enabled), max_bytes))
 
 
+def keep_freed_memory() -> bool:
+    """Let the process keep the memory that it frees, for training on the CPU.
+
+    See `kcompile.utils.allocator.keep_freed_memory`, which this calls.
+    """
+    from kcompile.utils import allocator
+
+    return allocator.keep_freed_memory()
+
+
 def _require(name: str, value: object, only: object, hint: str) -> None:
     if value != only:
         raise NotImplementedError(f"config.{name}: it is {only!r} and cannot be {value!r}; {hint}")

@@ -63,6 +63,9 @@ _TENSORFLOW = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
 PEERS = {
     "kcompile": Peer(None, ("peer_keras.py", "kcompile"), None, _COLD),
     "kcompile, warm cache": Peer(None, ("peer_keras.py", "kcompile")),
+    "kcompile, memory kept": Peer(
+        None, ("peer_keras.py", "kcompile", "--keep-memory"), None, _COLD
+    ),
     "kcompile, lazy": Peer(None, ("peer_keras.py", "kcompile", "--lazy"), {"recommender"}, _COLD),
     BASE: Peer("jax", ("peer_keras.py", "keras"), None, _JAX),
     "keras-jax, 16 steps": Peer(

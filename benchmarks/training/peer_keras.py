@@ -1,6 +1,7 @@
 """`fit` of Keras, or of kcompile, whose code is the same.
 
-    python peer_keras.py WORKLOAD LIBRARY [--first-step] [--lazy] [--steps-per-execution N]
+    python peer_keras.py WORKLOAD LIBRARY [--first-step] [--lazy] [--keep-memory]
+        [--steps-per-execution N]
 
 KERAS_BACKEND names Keras's backend.
 """
@@ -22,11 +23,14 @@ def main() -> None:
     arguments.add_argument("library", choices=["keras", "kcompile"])
     arguments.add_argument("--first-step", action="store_true")
     arguments.add_argument("--lazy", action="store_true")
+    arguments.add_argument("--keep-memory", action="store_true")
     arguments.add_argument("--steps-per-execution", type=int, default=1)
     options = arguments.parse_args()
     name, workload = options.workload, WORKLOADS[options.workload]
     meter = Meter(name)
     K = importlib.import_module(options.library)
+    if options.keep_memory:
+        K.config.keep_freed_memory()
     x, y = meter.load()
     model = keras_models.build(K, name)
     lazy = {"lazy": True} if options.lazy else {}

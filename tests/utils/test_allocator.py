@@ -14,15 +14,15 @@ import kcompile
 if sys.argv[1] == "keep":
     assert kcompile.config.keep_freed_memory()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for number in range(20):
-    bytes([number]) * 2**24
+for number in range(8):
+    bytes([number]) * 2**26
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is told")
 def test_pages_are_used_again() -> None:
-    """20 times 16 MiB: pages are mapped for each of them by default, and once if they are kept."""
+    """Eight times 64 MiB: pages are mapped for each of them by default, and once if they are kept."""
     faults = {
         how: int(
             subprocess.run(

@@ -47,7 +47,8 @@ def compile(
         model: a model, or a graph.
         target: `onnx` (a file, run by onnxruntime), `onnxruntime==1.20` (a file that this release
             takes), `xla`, or `reference` (plain NumPy).
-        path: where to save the file; nothing is written if compiling or verifying fails.
+        path: where to save the file; nothing is written if compiling or verifying fails. For `xla`,
+            the number of rows must be fixed, by `sizes`; `Executable.save` takes several.
         weights: arrays by weight path; the model's own by default. A graph needs them.
         opset: of the ONNX file; by default the lowest that holds the graph's ops, 17 or later.
         sizes: numbers for symbolic sizes, such as `{"batch": 1}`.

@@ -92,6 +92,9 @@ def read(path: str | Path) -> Contents:
     unknown = [name for name in blobs if name != _GRAPH and not name.startswith(kinds)]
     if unknown or _GRAPH not in blobs:
         raise place.error(f"its blob {unknown[0]!r} is unknown" if unknown else "it has no graph")
+    programs = _under(blobs, _PROGRAMS)
+    if bool(programs) != (header["target"] == "xla"):
+        raise place.error("machine code is for xla, which needs some")
     with _reading(place / _GRAPH):
         literals = _literals(header["constants"], _under(blobs, _CONSTANTS))
         graph = parse_graph(blobs[_GRAPH].decode(), literals)
@@ -104,7 +107,7 @@ def read(path: str | Path) -> Contents:
         header["report"],
         _input_names(header["input_names"], graph, place),
         header["stamp"],
-        _under(blobs, _PROGRAMS),
+        programs,
     )
 
 

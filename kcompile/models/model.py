@@ -219,6 +219,10 @@ class Model(OwnSteps, Layer):
         """Train; see `kcompile.training.trainer.Trainer.fit`."""
         return self.trainer.fit(*args, **kwargs)
 
+    def warmup(self, *args: Any, **kwargs: Any) -> None:
+        """Compile for data to come; see `kcompile.training.trainer.Trainer.warmup`."""
+        self.trainer.warmup(*args, **kwargs)
+
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Loss and metrics on data; see `kcompile.training.trainer.Trainer.evaluate`."""
         return self.trainer.evaluate(*args, **kwargs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -53,31 +54,78 @@ class BlockLength:
         self._last = max(self._last, num_steps)
 
 
+@dataclass(frozen=True)
+class Layout:
+    """What rows go to the device at a time, and so the shapes that programs are compiled for.
+
+    Attributes:
+        batching: how the rows are cut.
+        num_bytes: of all rows.
+        resident_bytes: data of up to so many bytes are kept on the device.
+    """
+
+    batching: Batching
+    num_bytes: int
+    resident_bytes: int
+
+    @staticmethod
+    def of(
+        arrays: Mapping[str, Any], batching: Batching, resident_bytes: int | None = None
+    ) -> Layout:
+        """The layout of arrays; `RESIDENT_BYTES` by default."""
+        limit = RESIDENT_BYTES if resident_bytes is None else resident_bytes
+        return Layout(batching, sum(array.nbytes for array in arrays.values()), limit)
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether all rows are kept on the device."""
+        return self.num_bytes <= self.resident_bytes
+
+    @property
+    def max_steps(self) -> int:
+        """The most steps that one block can have."""
+        num_full = max(1, self.batching.num_full)
+        if self.is_resident:
+            return num_full
+        num_rows = max(1, self.batching.num_rows)
+        batch_bytes = max(1, self.num_bytes * self.batching.batch_size // num_rows)
+        return min(num_full, max(1, BLOCK_BYTES // batch_bytes))
+
+    def many(self) -> tuple[int, tuple[int, ...]]:
+        """Of a block of full batches: the number of rows, and the shape of the indices."""
+        size = self.batching.batch_size
+        if self.is_resident:
+            return self.batching.num_rows, (self.batching.num_full, size)
+        return self.max_steps * size, (self.max_steps, size)
+
+    def one(self, number: int) -> tuple[int, tuple[int, ...]]:
+        """The same of a batch outside a loop."""
+        size = self.batching.batch_size
+        num_rows = min(size, self.batching.num_rows - number * size)
+        return self.batching.num_rows if self.is_resident else num_rows, (num_rows,)
+
+
 class Feeder:
     """Gives programs the rows of a data set.
 
     Args:
         arrays: all rows, by name of the graph's input.
         batching: how they are cut.
-        resident_bytes: data of up to so many bytes are kept on the device.
+        resident_bytes: data of up to so many bytes are kept on the device; `RESIDENT_BYTES` by
+            default.
     """
 
     def __init__(
-        self, arrays: Mapping[str, Any], batching: Batching, resident_bytes: int = RESIDENT_BYTES
+        self, arrays: Mapping[str, Any], batching: Batching, resident_bytes: int | None = None
     ) -> None:
         from kcompile.runtimes.jax import training as xla
 
         self.batching = batching
-        num_bytes = sum(array.nbytes for array in arrays.values())
-        self.is_resident = num_bytes <= resident_bytes
+        layout = Layout.of(arrays, batching, resident_bytes)
+        self.is_resident = layout.is_resident
         self.arrays = xla.to_device(arrays) if self.is_resident else dict(arrays)
-        batch_bytes = max(1, num_bytes * batching.batch_size // max(1, batching.num_rows))
         #: The most steps that one block can have.
-        self.max_steps = (
-            max(1, batching.num_full)
-            if self.is_resident
-            else min(max(1, batching.num_full), max(1, BLOCK_BYTES // batch_bytes))
-        )
+        self.max_steps = layout.max_steps
         self._order = np.empty(0, np.int32)
         self._pass: int | None = None
 

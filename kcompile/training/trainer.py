@@ -181,6 +181,12 @@ class Trainer(Engine):
             Fit(self.model, training, evaluation, listed, (initial_epoch, epochs), validates).run()
         return self.model.history
 
+    def warmup(self, x: Any, y: Any = None, *args: Any, **options: Any) -> None:
+        """Compile before there are data; see `kcompile.training.warming.warm_up`."""
+        from kcompile.training.warming import warm_up
+
+        warm_up(self, x, y, *args, **options)
+
     def train_on_batch(
         self,
         x: Any,

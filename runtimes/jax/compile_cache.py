@@ -142,5 +142,5 @@ def _tidy(folder: Path) -> None:
 
 
 def _read(name: str) -> Any:
-    """The value of an option of JAX's."""
-    return getattr(jax.config, name)
+    """The value of an option of JAX's; None in versions that do not have it."""
+    return getattr(jax.config, name, None)

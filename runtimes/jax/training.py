@@ -164,6 +164,34 @@ class Program:
         numbers = _words(*key, 0, 1, fresh)
         return self._reported(self._single(state, frozen, self.initial, data, batch, numbers))
 
+    def lowered(
+        self, weights: Mapping[str, Any], data: Mapping[str, Any], indices: tuple[int, ...]
+    ) -> list[Any]:
+        """What is to be compiled before `run_many`, or `run_one`, takes data of such types.
+
+        Args:
+            weights, data: arrays or types, by name.
+            indices: their shape: `[num_steps, batch]`, or `[batch]` for `run_one`.
+
+        Returns:
+            Objects whose `compile()` compiles; for training also what makes the optimizer's state.
+        """
+        types = {**_types(weights), **_types(self.initial)}
+        params = {name: types[name] for name in self.param_names}
+        made, slots = [], None
+        if self.transformation is not None:
+            start = jax.jit(self.transformation.init)
+            made, slots = [start.lower(params)], jax.eval_shape(start, params)
+        state = State(params, {name: types[name] for name in self.state_names}, slots)
+        frozen = {name: types[name] for name in self.frozen_names}
+        batches = Batches(
+            jax.ShapeDtypeStruct(indices, np.int32),
+            jax.ShapeDtypeStruct(indices[:-1], np.float32),
+        )
+        run = self._loop if len(indices) == 2 else self._single
+        numbers = _words(*range(_FRESH + 1))
+        return [*made, run.lower(state, frozen, self.initial, _types(data), batches, numbers)]
+
     def _reported(self, result: tuple[State, Logs]) -> tuple[State, dict[str, Any], int]:
         state, logs = result
         num_steps, *scalars = np.asarray(logs.scalars).tolist()
@@ -308,6 +336,10 @@ class Predictor:
         """The outputs in order, still on the device."""
         return self._function(weights, dict(rows), _words(seed, number))
 
+    def lowered(self, weights: Mapping[str, Any], rows: Mapping[str, Any]) -> list[Any]:
+        """What is to be compiled, by its `compile()`, before `run` takes rows of such types."""
+        return [self._function.lower(_types(weights), _types(rows), _words(0, 0))]
+
     def _run(self, weights: Arrays, rows: Arrays, key: Array) -> list[Array]:
         rows = {name: array.astype(self._data_types[name]) for name, array in rows.items()}
         outputs, _ = lower(self.graph)({**weights, **rows, **dict.fromkeys(self._rng_names, key)})
@@ -332,6 +364,10 @@ def initialize(transformation: Any, params: Arrays) -> Any:
 def on_host(arrays: Any) -> Any:
     """The arrays as NumPy's; waits until they are computed."""
     return jax.device_get(arrays)
+
+
+def _types(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {n: jax.ShapeDtypeStruct(array.shape, array.dtype) for n, array in arrays.items()}
 
 
 def _restarted(state: State, initial: Arrays, fresh: Array) -> State:

@@ -233,6 +233,8 @@ HOSTILE = [
     ("xla", lambda h, b: b.update({"programs/3": b""}), "XLA does not take"),
     ("xla", lambda h, b: b.update({"programs/-1": b""}), "a program is for '-1' rows"),
     ("xla", lambda h, b: b.update({"programs/" + "9" * 5000: b""}), "a program is for '999"),
+    ("xla", lambda h, b: h.update(target="reference"), "machine code is for xla"),
+    ("reference", lambda h, b: h.update(target="xla"), "machine code is for xla"),
     ("reference", lambda h, b: h.update(target="abacus"), "its header is not that of"),
     ("reference", lambda h, b: h.pop("stamp"), "its header is not that of"),
     ("reference", lambda h, b: h.update(report=[]), "is no object"),
@@ -274,6 +276,28 @@ def test_hostile_files_are_refused(tmp_path: Path, target: str, change: Any, mes
     with pytest.raises(FormatError, match=message) as error:
         loaded(path)
     assert str(error.value).startswith(path.name)
+
+
+TOKENS = [b"(", b")", b"[", b"{", b"<", b"-1", b"9" * 20, b"nan", b'"', b"%x", b"//", b"max(", b"_"]
+
+
+def test_graphs_of_scrambled_text_load_or_are_refused(tmp_path: Path) -> None:
+    _, path = saved(tmp_path, "reference", convolutional())
+    header, blobs = container.unpack(path)
+    random = np.random.default_rng(0)
+    num_refused = 0
+    for _ in range(400):
+        text = bytearray(blobs["graph"])
+        for _ in range(random.integers(1, 4)):
+            begin = int(random.integers(len(text)))
+            token = TOKENS[random.integers(len(TOKENS))]
+            text[begin : begin + int(random.integers(8))] = token * int(random.integers(2))
+        path.write_bytes(container.pack(header, {**blobs, "graph": bytes(text)}))
+        try:
+            kcompile.load_executable(path)
+        except FormatError:
+            num_refused += 1
+    assert num_refused > 300
 
 
 def test_a_program_that_does_not_give_what_its_graph_says(tmp_path: Path) -> None:

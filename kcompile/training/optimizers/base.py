@@ -263,7 +263,7 @@ class Optimizer(StatelessUpdates, OwnUpdates):
             return int(steps)
         from kcompile.runtimes.jax import optimizer_wrappers as wrappers
 
-        return int(steps - wrappers.num_skipped(self._progress.slots))
+        return int(steps) - int(wrappers.num_skipped(self._progress.slots))
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments.

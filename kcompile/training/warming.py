@@ -100,7 +100,7 @@ def _steps(engine: Any, given: Given, training: bool) -> Iterator[Any]:
     arrays = programs.graph_arrays(data)
     layout = Layout.of(arrays, given.batching(data.num_rows, seed=0))
     weights = {name: v.array for name, v in engine.model.named_weights().items()}
-    for num_rows, indices in _block_shapes(layout, program.loops_well, _limit(given, training)):
+    for num_rows, indices in _block_shapes(layout, _limit(given, training)):
         types = {name: _type((num_rows, *a.shape[1:]), a.dtype) for name, a in arrays.items()}
         yield from program.lowered(weights, types, indices)
 
@@ -110,13 +110,11 @@ def _limit(given: Given, training: bool) -> int | None:
     return None if training else given.steps
 
 
-def _block_shapes(
-    layout: Layout, loops_well: bool, limit: int | None
-) -> Iterator[tuple[int, tuple[int, ...]]]:
+def _block_shapes(layout: Layout, limit: int | None) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Rows and shapes of indices of the blocks that an `ArraySource` gives."""
     batching = layout.batching
     if batching.num_full:
-        yield layout.many() if loops_well else layout.one(0)
+        yield layout.many()
     is_reached = limit is None or limit > batching.num_full
     if batching.num_batches > batching.num_full and is_reached:
         yield layout.one(batching.num_full)

@@ -22,7 +22,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is told")
 def test_pages_are_used_again() -> None:
-    """Eight times 64 MiB: pages are mapped for each of them by default, and once if they are kept."""
+    """Eight times 64 MiB: pages are mapped for each by default, and once if they are kept."""
     faults = {
         how: int(
             subprocess.run(

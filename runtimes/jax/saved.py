@@ -154,8 +154,8 @@ class SavedExecutable(GraphExecutable):
                 hint=f"There are some for {', '.join(map(str, self.batch_sizes))} rows; save the"
                 " executable with others in batch_sizes",
             )
-        placed = on_device(bound)
-        results = _run(program, [placed[entry.name] for entry in self.graph.inputs])
+        given = {name: a for name, a in bound.items() if self.weights.get(name) is not a}
+        results = _run(program, list({**bound, **on_device(given)}.values()))
         outputs = zip(self.graph.outputs, results, strict=True)
         return {output.name: _checked(output.value, array, sizes) for output, array in outputs}, {}
 

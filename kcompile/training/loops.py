@@ -278,7 +278,7 @@ class Training:
                 are those before the step.
         """
         logs: Logs = {}
-        step = 0
+        step = self.passes.step  # of an epoch that is gone on with
         for block in self.passes.epoch():
             callbacks.on_train_batch_begin(step)
             logs = self._advance(block, epoch, step)
@@ -299,11 +299,12 @@ class Training:
         self.runner.source.set_seed(seed)
 
     def snapshot(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Copies of the weights and the optimizer's state, by name."""
+        """Copies of the weights, the metrics' and the optimizer's state, by name."""
         from kcompile.runtimes.jax.own_steps import tree_arrays
 
         weights = {f"weights/{name}": array for name, array in self.weights.present().items()}
-        return tree_arrays(weights) | tree_arrays(self.progress.slots, "slots/")
+        metrics = {f"metrics/{name}": array for name, array in self.metrics.items()}
+        return tree_arrays({**weights, **metrics}) | tree_arrays(self.progress.slots, "slots/")
 
     def restore(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Go on with what `snapshot` gave."""
@@ -312,6 +313,7 @@ class Training:
 
         weights = {name: arrays[f"weights/{name}"] for name in self.weights.arrays}
         self.weights.arrays.update(xla.copied(weights))
+        self.metrics = xla.copied({name: arrays[f"metrics/{name}"] for name in self.metrics})
         self.progress.slots = tree_like(self.progress.slots, arrays, "slots/")
 
     def _advance(self, block: Block, epoch: int, step: int) -> Logs:

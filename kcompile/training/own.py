@@ -92,11 +92,13 @@ class OwnTraining:
         Raises:
             NonFiniteLossError: the loss is NaN or infinite.
         """
-        self._metrics.arrays = _initial(self._model)
+        done = self.passes.step  # of an epoch that is gone on with
+        if not done:
+            self._metrics.arrays = _initial(self._model)
         each = callbacks.looks_at_batches("train")
         logs: Logs = {}
-        number = 0
-        for number, batch in enumerate(self.passes.epoch(), 1):
+        number = done
+        for number, batch in enumerate(self.passes.epoch(), done + 1):
             callbacks.on_train_batch_begin(number - 1)
             logs = self._advance(batch)
             if each:
@@ -131,18 +133,22 @@ class OwnTraining:
         self._source.set_seed(seed)
 
     def snapshot(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Copies of the weights and the optimizers' variables, by name."""
+        """Copies of the weights, the metrics' and the optimizers' variables, by name."""
         return {
             f"{prefix}{name}": np.array(array)
-            for prefix, borrowed in (("weights/", self.weights), ("slots/", self._slots))
+            for prefix, borrowed in self._kept()
             for name, array in borrowed.present().items()
         }
 
     def restore(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Go on with what `snapshot` gave."""
-        for prefix, borrowed in (("weights/", self.weights), ("slots/", self._slots)):
+        for prefix, borrowed in self._kept():
             kept = {name: arrays[f"{prefix}{name}"] for name in borrowed.arrays}
             borrowed.arrays.update(copied(kept))
+
+    def _kept(self) -> list[tuple[str, BorrowedWeights]]:
+        """What a snapshot holds, and the beginnings of its names there."""
+        return [("weights/", self.weights), ("slots/", self._slots), ("metrics/", self._metrics)]
 
     def finish(self) -> None:
         """Give back what was borrowed."""

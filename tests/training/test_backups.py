@@ -110,7 +110,9 @@ def test_a_run_that_was_cut_off_goes_on_exactly(tmp_path, stop, save_freq, optio
     assert history.epoch[-1] == options["epochs"] - 1
     assert history.epoch[0] > 0
     for a, b in zip(resumed.get_weights(), whole.get_weights(), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+        np.testing.assert_array_equal(a, b)
+    for name, values in history.history.items():
+        assert values == whole.history.history[name][-len(values) :]
     assert not folder.exists()
 
 
@@ -153,6 +155,26 @@ def test_dtypes_and_names_of_layers_do_not_matter(tmp_path, dtype, name):
     resumed = cut_off_and_resumed(tmp_path / "kept", small(dtype, name), other, [Stop(epochs=2)])
     for a, b in zip(resumed.get_weights(), whole.get_weights(), strict=True):
         np.testing.assert_allclose(a.astype("float32"), b.astype("float32"), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "text"])
+def test_a_damaged_backup_is_named(tmp_path, damage):
+    keep = callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False, double_checkpoint=True)
+    model(1).fit(X, Y, **OPTIONS, callbacks=[keep])
+    path = tmp_path / "latest.npz"
+    whole = path.read_bytes()
+    middle = len(whole) // 3
+    flipped = whole[:middle] + bytes(b ^ 255 for b in whole[middle : middle + 200])
+    path.write_bytes(
+        {
+            "cut": whole[:middle],
+            "empty": b"",
+            "flipped": flipped + whole[middle + 200 :],
+            "text": b"no backup at all",
+        }[damage]
+    )
+    with pytest.raises(FormatError, match=r"latest.npz.*rename previous.npz"):
+        model(1).fit(X, Y, **OPTIONS, callbacks=[keep])
 
 
 def test_a_backup_of_another_dtype_is_refused(tmp_path):

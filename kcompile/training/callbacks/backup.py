@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -25,9 +27,10 @@ class BackupAndRestore(Callback):
     """Saves the state of training, and goes on with it when `fit` is called again.
 
     A run that goes on computes what the run that was cut off would have: weights, the optimizer's
-    state, the order of the rows and random numbers are those it would have had. A generator has to
-    begin anew for that. The logs of an epoch that was cut off are those of its remaining steps.
-    Weights are told apart by their place in the model, not by name.
+    state, metrics, the order of the rows and random numbers are those it would have had, to the
+    last bit, whenever the process was killed. A generator has to begin anew for that. What other
+    callbacks remember, as EarlyStopping does its best epoch, begins anew. Weights are told apart by
+    their place in the model, not by name.
 
     Args:
         backup_dir: folder of the files, made where it is missing; for one run only.
@@ -76,7 +79,7 @@ class BackupAndRestore(Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self._epoch = epoch
-        self._last_step = 0
+        self._last_step = self.model.trainer.running.passes.step
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         if self.save_freq == "epoch":
@@ -120,9 +123,7 @@ class BackupAndRestore(Callback):
 
     def _restore(self, path: Path) -> None:
         trainer = self.model.trainer
-        with np.load(path, allow_pickle=False) as file:
-            arrays: dict[str, Any] = {name: file[name] for name in file.files}
-        state = json.loads(str(arrays.pop("state")))
+        arrays, state = _read(path)
         snapshot = trainer.running.snapshot()
         keys = self._keys(snapshot)
         expected = {keys[name]: array for name, array in snapshot.items()}
@@ -157,6 +158,24 @@ class BackupAndRestore(Callback):
             places[name] = place
             places.setdefault(variable.path, place)
         return {name: _key(name, places) for name in names}
+
+
+def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The arrays of a backup, and the rest.
+
+    Raises:
+        FormatError: the file is damaged.
+    """
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            arrays: dict[str, Any] = {name: file[name] for name in file.files}
+        return arrays, dict(json.loads(str(arrays.pop("state"))))
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, OSError) as error:
+        previous = path.with_name(_PREVIOUS)
+        way = f"rename {previous.name} to {path.name}" if previous.exists() else "delete it"
+        raise FormatError(
+            f"the backup cannot be read ({error})", where=str(path), hint=f"To go on, {way}"
+        ) from error
 
 
 def _key(name: str, places: Mapping[str, int]) -> str:

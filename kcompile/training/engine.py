@@ -56,6 +56,8 @@ class Engine:
         self.optimizer: Any = None
         self.settings: Settings | None = None
         self.steps_per_execution = 1
+        #: Whether errors name the layer that made a step not finite.
+        self.debug_nans = False
         self.cache = ProgramCache(model)
         self.progress = Progress()
         #: The training that is going on in `fit`.
@@ -289,6 +291,8 @@ class Engine:
         from kcompile.runtimes.jax import training as xla
 
         if isinstance(source, StepSource):
+            if self.debug_nans:
+                raise NotImplementedError("debug_nans=True is not there for steps of one's own")
             step = self.own_step("train_step", donates=True)
             return OwnTraining(
                 self.model, step, source, self.progress, steps_per_epoch, self.seed()
@@ -310,6 +314,7 @@ class Engine:
             self.optimizer.upcoming_rates,
             xla.copied(program.initial),
             self.keep_metrics,
+            self.debug_nans,
         )
 
     def evaluation(self, source: Any) -> Any:

@@ -260,6 +260,7 @@ class Training:
         rates: gives the learning rates of consecutive updates.
         metrics: their states, by name.
         keep_metrics: takes these in the end.
+        debug_nans: whether an error names what made a step not finite.
     """
 
     runner: Runner
@@ -269,6 +270,7 @@ class Training:
     rates: Callable[[int, int], Any]
     metrics: dict[str, Any]
     keep_metrics: Callable[[Mapping[str, Any]], None]
+    debug_nans: bool = False
 
     def run_epoch(self, epoch: int, callbacks: Any, should_stop: Callable[[], bool]) -> Logs:
         """Train for one epoch.
@@ -333,14 +335,28 @@ class Training:
         self._keep(state)
         self.progress.num_updates += done
         if done < block.num_steps:
-            raise NonFiniteLossError(
-                "the loss, or a weight updated by its gradient, is NaN or infinite; the weights are"
-                " those before this step",
-                epoch=epoch,
-                step=step + done,
-                hint="Lower the learning rate, clip gradients, or look for a log or division of 0",
-            )
+            raise self._non_finite(block, state, frozen, done, epoch, step)
         return logs
+
+    def _non_finite(
+        self, block: Block, state: Any, frozen: Mapping[str, Any], done: int, epoch: int, step: int
+    ) -> NonFiniteLossError:
+        """The error for the step after `done` others of the block, and the state before it."""
+        message = (
+            "the loss, or a weight updated by its gradient, is NaN or infinite; the weights are"
+            " those before this step"
+        )
+        hint = "Lower the learning rate, clip gradients, or look for a log or division of 0"
+        if self.debug_nans:
+            indices = (
+                block.indices if block.indices.ndim == 1 else block.indices[block.begin + done]
+            )
+            key = (self.runner.seed, self.progress.num_updates)
+            cause = block.program.non_finite_cause(state, frozen, block.data, indices, key)
+            message = f"{message}. {cause[0].upper()}{cause[1:]}"
+        else:
+            hint += "; compile(..., debug_nans=True) names the layer"
+        return NonFiniteLossError(message, epoch=epoch, step=step + done, hint=hint)
 
     def _keep(self, state: Any) -> None:
         changed = {**state.params, **state.states}

@@ -38,6 +38,8 @@ class Trainer(Engine):
         steps_per_execution: int = 1,
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
+        *,
+        debug_nans: bool = False,
     ) -> None:
         """Say how to train. Weights are trained that are trainable now.
 
@@ -52,6 +54,8 @@ class Trainer(Engine):
             jit_compile: False is not there.
             auto_scale_loss: whether a model of the dtype policy `mixed_float16` gets its optimizer
                 wrapped in a `LossScaleOptimizer`.
+            debug_nans: whether the error of a training step that is not finite names the layer
+                that made NaN or infinity first, forward or backward. It costs nothing before.
 
         Raises:
             SpecError: the optimizer, a loss or a metric is unknown, or an argument out of range.
@@ -72,6 +76,7 @@ class Trainer(Engine):
         self.settings = settings
         self.restored = None
         self.steps_per_execution = steps_per_execution
+        self.debug_nans = debug_nans
         self._flags = programs.TrainableFlags(self.model)
         self.cache.clear()
         self.model.stop_training = False

@@ -73,7 +73,7 @@ def run_nodes(
     """All values by name, given those of the inputs and the numbers of symbols."""
     values = dict(inputs)
     for node in graph.nodes:
-        results = _lower_node(graph, node, values, env, table)
+        results = lower_node(graph, node, values, env, table)
         for value, result in zip(node.outputs, results, strict=True):
             is_kept = value.name in kept
             values[value.name] = lax.optimization_barrier(result) if is_kept else result
@@ -108,13 +108,14 @@ def _require_x64(graph: Graph) -> None:
         )
 
 
-def _lower_node(
+def lower_node(
     graph: Graph,
     node: Node,
     values: Mapping[str, jax.Array],
     env: Mapping[str, int],
-    table: Mapping[type[Op], Lowering],
+    table: Mapping[type[Op], Lowering] = LOWERINGS,
 ) -> tuple[jax.Array, ...]:
+    """The results of one node, given all values before it and the numbers of symbols."""
     operands = tuple(None if value is None else values[value.name] for value in node.inputs)
     results = table[type(node.op)](bind_op(node, operands, env, graph), *operands)
     results = results if isinstance(results, tuple) else (results,)

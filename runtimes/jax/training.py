@@ -18,6 +18,7 @@ from jax import lax
 from kcompile.ir.graph import Graph, Role
 from kcompile.runtimes.jax import compile_cache
 from kcompile.runtimes.jax.compiler_options import training_options, values_to_keep
+from kcompile.runtimes.jax.debugging import find_non_finite
 from kcompile.runtimes.jax.lowering import lower
 from kcompile.runtimes.jax.optimizer_wrappers import loss_scale, num_skipped
 from kcompile.runtimes.jax.optimizers import BoundedTransformation, apply_updates, are_bounded
@@ -89,7 +90,7 @@ class Program:
         transformation: Any = None,
         constraints: Graph | None = None,
     ) -> None:
-        self.graph = graph
+        self.graph = graph  # before lookups are taken out
         self.transformation = transformation
         updated = {update.state.name for update in graph.updates}
         params, states = _names(graph, Role.PARAM), _names(graph, Role.STATE)
@@ -191,6 +192,20 @@ class Program:
         run = self._loop if len(indices) == 2 else self._single
         numbers = _words(*range(_FRESH + 1))
         return [*made, run.lower(state, frozen, self.initial, _types(data), batches, numbers)]
+
+    def non_finite_cause(
+        self,
+        state: State,
+        frozen: Arrays,
+        data: Mapping[str, Any],
+        indices: Any,
+        key: tuple[int, int],
+    ) -> str:
+        """What made a step not finite, which begins with that state; see `find_non_finite`."""
+        rows = self._gather(to_device(data), indices)
+        given = {**state.params, **state.states, **frozen, **rows}
+        given |= self._random(jnp.asarray(_words(*key)))
+        return find_non_finite(self.graph, LOSS, given, self.param_names)
 
     def _reported(self, result: tuple[State, Logs]) -> tuple[State, dict[str, Any], int]:
         state, logs = result

@@ -213,7 +213,7 @@ def initial_metrics(objective: Objective, metric_names: Mapping[Any, str]) -> di
 
 def make_predictor(model: Any, sizes: Mapping[str, int]) -> Any:
     """The program of the model at inference."""
-    from kcompile.runtimes.jax.training import Predictor
+    from kcompile.runtimes.jax.predictor import Predictor
 
     def build(equal: dict[str, Size]) -> Graph:
         trace = Trace(model.name, names=names_of(model))

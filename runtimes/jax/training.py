@@ -7,7 +7,7 @@ dispatch is an argument, not part of the program: nothing is recompiled when it 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -93,7 +93,7 @@ class Program:
         self.graph = graph  # before lookups are taken out
         self.transformation = transformation
         updated = {update.state.name for update in graph.updates}
-        params, states = _names(graph, Role.PARAM), _names(graph, Role.STATE)
+        params, states = names_of(graph, Role.PARAM), names_of(graph, Role.STATE)
         trains = transformation is not None
         self.param_names = params if trains else []
         self.state_names = [name for name in states if name in updated]
@@ -101,9 +101,9 @@ class Program:
         self.frozen_names += [] if trains else params
         self.initial = to_device(initial)
         self._data_types = {e.name: e.type.dtype.numpy for e in graph.inputs_with(Role.DATA)}
-        self._rng_names = _names(graph, Role.RNG)
+        self._rng_names = names_of(graph, Role.RNG)
         table = training_table(jax.default_backend()) if trains else LOWERINGS
-        self._constraint_names = [] if constraints is None else _names(constraints, Role.PARAM)
+        self._constraint_names = [] if constraints is None else names_of(constraints, Role.PARAM)
         self._tables = Tables(graph, transformation, self._constraint_names)
         graph = self._tables.graph
         kept = values_to_keep(graph) if trains else ()
@@ -148,7 +148,7 @@ class Program:
             The state after the steps, the logs, and the number of steps before the first that was
             not finite. Logs and number have waited for the device.
         """
-        numbers = _words(*key, begin, end, fresh)
+        numbers = words(*key, begin, end, fresh)
         return self._reported(self._loop(state, frozen, self.initial, data, batches, numbers))
 
     def run_one(
@@ -162,7 +162,7 @@ class Program:
         fresh: bool,
     ) -> tuple[State, dict[str, Any], int]:
         """The same for one step, without a loop."""
-        numbers = _words(*key, 0, 1, fresh)
+        numbers = words(*key, 0, 1, fresh)
         return self._reported(self._single(state, frozen, self.initial, data, batch, numbers))
 
     def lowered(
@@ -177,7 +177,7 @@ class Program:
         Returns:
             Objects whose `compile()` compiles; for training also what makes the optimizer's state.
         """
-        types = {**_types(weights), **_types(self.initial)}
+        types = {**types_of(weights), **types_of(self.initial)}
         params = {name: types[name] for name in self.param_names}
         made, slots = [], None
         if self.transformation is not None:
@@ -190,8 +190,8 @@ class Program:
             jax.ShapeDtypeStruct(indices[:-1], np.float32),
         )
         run = self._loop if len(indices) == 2 else self._single
-        numbers = _words(*range(_FRESH + 1))
-        return [*made, run.lower(state, frozen, self.initial, _types(data), batches, numbers)]
+        numbers = words(*range(_FRESH + 1))
+        return [*made, run.lower(state, frozen, self.initial, types_of(data), batches, numbers)]
 
     def non_finite_cause(
         self,
@@ -204,7 +204,7 @@ class Program:
         """What made a step not finite, which begins with that state; see `find_non_finite`."""
         rows = self._gather(to_device(data), indices)
         given = {**state.params, **state.states, **frozen, **rows}
-        given |= self._random(jnp.asarray(_words(*key)))
+        given |= self._random(jnp.asarray(words(*key)))
         return find_non_finite(self.graph, LOSS, given, self.param_names)
 
     def _reported(self, result: tuple[State, Logs]) -> tuple[State, dict[str, Any], int]:
@@ -330,37 +330,6 @@ class Program:
         return Logs(jnp.stack([num_steps, *scalars]), results)
 
 
-class Predictor:
-    """The outputs of an inference graph for batches of rows.
-
-    Args:
-        graph: whose last outputs are the next values of the states in `carried_names`.
-        carried_names: the states that one batch leaves to the next.
-    """
-
-    def __init__(self, graph: Graph, carried_names: Sequence[str] = ()) -> None:
-        self.graph = graph
-        self.carried_names = tuple(carried_names)
-        self.weight_names = [e.name for e in graph.inputs_with(Role.PARAM, Role.STATE)]
-        self._rng_names = _names(graph, Role.RNG)
-        self._data_types = {e.name: e.type.dtype.numpy for e in graph.inputs_with(Role.DATA)}
-        compile_cache.start()
-        self._function = jax.jit(self._run)
-
-    def run(self, weights: Arrays, rows: Mapping[str, Any], seed: int, number: int) -> list[Array]:
-        """The outputs in order, still on the device."""
-        return self._function(weights, dict(rows), _words(seed, number))
-
-    def lowered(self, weights: Mapping[str, Any], rows: Mapping[str, Any]) -> list[Any]:
-        """What is to be compiled, by its `compile()`, before `run` takes rows of such types."""
-        return [self._function.lower(_types(weights), _types(rows), _words(0, 0))]
-
-    def _run(self, weights: Arrays, rows: Arrays, key: Array) -> list[Array]:
-        rows = {name: array.astype(self._data_types[name]) for name, array in rows.items()}
-        outputs, _ = lower(self.graph)({**weights, **rows, **dict.fromkeys(self._rng_names, key)})
-        return [outputs[output.name] for output in self.graph.outputs]
-
-
 def to_device(arrays: Mapping[str, Any]) -> Arrays:
     """The arrays on the device."""
     return {name: jax.device_put(array) for name, array in arrays.items()}
@@ -381,7 +350,8 @@ def on_host(arrays: Any) -> Any:
     return jax.device_get(arrays)
 
 
-def _types(arrays: Mapping[str, Any]) -> dict[str, Any]:
+def types_of(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Shapes and element types in the place of arrays."""
     return {n: jax.ShapeDtypeStruct(array.shape, array.dtype) for n, array in arrays.items()}
 
 
@@ -406,10 +376,11 @@ def _all_finite(arrays: Arrays) -> Array:
     return jnp.stack(finite).all() if finite else jnp.bool_(True)
 
 
-def _words(*numbers: int) -> np.ndarray[Any, Any]:
+def words(*numbers: int) -> np.ndarray[Any, Any]:
     """The numbers as one array: each argument of a dispatch costs time."""
     return np.array([number % 2**32 for number in numbers], np.uint32)
 
 
-def _names(graph: Graph, role: Role) -> list[str]:
+def names_of(graph: Graph, role: Role) -> list[str]:
+    """Names of the graph's inputs of that role."""
     return [entry.name for entry in graph.inputs_with(role)]

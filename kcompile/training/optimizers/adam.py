@@ -72,10 +72,12 @@ class Adam(Optimizer):
             beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon, amsgrad=self.amsgrad
         )
 
-    def _row_rule(self, rules: ModuleType) -> Any:
+    def _row_rule(self) -> Any:
         if self.amsgrad or not self._is_bounded():
             return None
-        return rules.adam_rows(
+        from kcompile.runtimes.jax.row_rules import adam_rows
+
+        return adam_rows(
             beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon, lazy=self.lazy
         )
 

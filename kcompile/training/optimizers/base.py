@@ -188,7 +188,7 @@ class Optimizer(StatelessUpdates, OwnUpdates):
             clipvalue=self.clipvalue,
             global_clipnorm=self.global_clipnorm,
             is_bounded=self._is_bounded() and 0 <= (self._shared_decay() or 0) <= 1,
-            update_rows=self._row_rule(rules),
+            update_rows=self._row_rule(),
             is_lazy=self.lazy,
         )
         steps = self.gradient_accumulation_steps
@@ -285,7 +285,7 @@ class Optimizer(StatelessUpdates, OwnUpdates):
             config = {**config, "learning_rate": schedules.deserialize(rate, custom_objects)}
         return cls(**config)
 
-    def _row_rule(self, rules: ModuleType) -> Any:
+    def _row_rule(self) -> Any:
         """How tables are updated given gradients of rows; None if it is not known."""
         return None
 

@@ -64,3 +64,12 @@ def test_sums_of_many_elements_lose_few_digits() -> None:
     x = np.random.default_rng(9).uniform(0.5, 1.5, (64, 128, 128, 2)).astype(np.float32)
     np.testing.assert_allclose(channel_sums(jnp.asarray(x)), x.sum((0, 1, 2), float), rtol=2e-6)
     assert channel_sums(jnp.zeros((0, 4, 3))).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(("dtype", "digits"), [(np.float16, 2**-11), (jnp.bfloat16, 2**-8)])
+def test_sums_of_16_bits_are_rounded_once(dtype: Any, digits: float) -> None:
+    x = jnp.asarray(np.random.default_rng(9).uniform(0, 2, (16, 40, 40, 2)), dtype)
+    expected = np.asarray(x, np.float64).sum((0, 1, 2))
+    actual = channel_sums(x)
+    assert actual.dtype == dtype
+    np.testing.assert_allclose(np.asarray(actual, np.float64), expected, rtol=digits)

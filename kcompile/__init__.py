@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kcompile import (
         activations,
+        applications,
         callbacks,
         datasets,
         dtype_policies,
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 
 _MODULES = (
     "activations",
+    "applications",
     "callbacks",
     "config",
     "constraints",
@@ -85,6 +87,7 @@ __all__ = [
     "Model",
     "Sequential",
     "activations",
+    "applications",
     "as_function",
     "callbacks",
     "compile",

@@ -37,6 +37,7 @@ FLOORS = {
     "kcompile.config": 4,
     "kcompile.executable": 4,
     "kcompile.quantization": 4,
+    "kcompile.applications": 4,
     "kcompile.datasets": 4,
     "kcompile.saving": 4,
     "kcompile.utils": 4,

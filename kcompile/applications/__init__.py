@@ -1,0 +1,24 @@
+"""Image classifiers of Keras, with its layer names, weights and preprocessing."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+#: Module -> its models; it is imported when one of them is asked for.
+_MODULES = {
+    "imagenet_utils": (),
+    "vgg16": ("VGG16",),
+    "vgg19": ("VGG19",),
+}
+_MODELS = {model: module for module, models in _MODULES.items() for model in models}
+
+__all__ = [*_MODELS, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"kcompile.applications.{name}")
+    if name in _MODELS:
+        return getattr(importlib.import_module(f"kcompile.applications.{_MODELS[name]}"), name)
+    raise AttributeError(f"module 'kcompile.applications' has no attribute {name!r}")

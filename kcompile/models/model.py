@@ -223,6 +223,14 @@ class Model(OwnSteps, Layer):
         """Compile for data to come; see `kcompile.training.trainer.Trainer.warmup`."""
         self.trainer.warmup(*args, **kwargs)
 
+    def memory_report(self, *args: Any, **kwargs: Any) -> Any:
+        """What training needs; see `kcompile.training.trainer.Trainer.memory_report`."""
+        return self.trainer.memory_report(*args, **kwargs)
+
+    def profile(self, *args: Any, **kwargs: Any) -> Any:
+        """Where the time goes; see `kcompile.training.trainer.Trainer.profile`."""
+        return self.trainer.profile(*args, **kwargs)
+
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """Loss and metrics on data; see `kcompile.training.trainer.Trainer.evaluate`."""
         return self.trainer.evaluate(*args, **kwargs)

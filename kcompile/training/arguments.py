@@ -47,3 +47,21 @@ def require_fit_arguments(
 
 def _is_count(value: Any, least: int) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def require_remat(remat: Any, has_own_step: bool) -> None:
+    """Check the argument `remat` of `compile`.
+
+    Raises:
+        SpecError: it is neither a truth value nor names.
+        NotImplementedError: the model has its own `train_step`.
+    """
+    if isinstance(remat, bool) and not remat:
+        return
+    names = isinstance(remat, Sequence) and not isinstance(remat, str)
+    if remat is not True and not (names and all(isinstance(name, str) for name in remat)):
+        raise SpecError(
+            f"remat is True, False or a list of names of layers, not {remat!r}", where="compile"
+        )
+    if has_own_step:
+        raise NotImplementedError("remat for a model with its own train_step is not there")

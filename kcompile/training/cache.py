@@ -57,12 +57,12 @@ class ProgramCache:
             self.metric_names = self.objective.variable_names(taken)
         return self.objective
 
-    def step(self, key: programs.Signature, transformation: Any) -> Any:
+    def step(self, key: programs.Signature, transformation: Any, remat: Any = None) -> Any:
         """The program of a step; `resolve` has been called."""
         assert self.objective is not None
         if key not in self.steps:
             self.steps[key] = programs.make_program(
-                self.model, self.objective, key, self.metric_names, transformation
+                self.model, self.objective, key, self.metric_names, transformation, remat
             )
         return self.steps[key]
 

@@ -58,6 +58,8 @@ class Engine:
         self.steps_per_execution = 1
         #: Whether errors name the layer that made a step not finite.
         self.debug_nans = False
+        #: What training computes again for gradients: all that pays, or layers by name.
+        self.remat: bool | list[str] = False
         self.cache = ProgramCache(model)
         self.progress = Progress()
         #: The training that is going on in `fit`.
@@ -196,7 +198,7 @@ class Engine:
             key = dataclasses.replace(key, trainable=tuple(trainable))
             if key.training and key not in self.cache.steps:
                 self._prepare_optimizer(trainable)
-            return self.cache.step(key, self._transformation)
+            return self.cache.step(key, self._transformation, self.remat)
 
     def _prepare_optimizer(self, trainable: Mapping[str, Any]) -> None:
         """The optimizer's state starts anew with another optimizer or other weights."""

@@ -165,6 +165,7 @@ def make_program(
     key: Signature,
     metric_names: Mapping[Any, str],
     transformation: Any,
+    remat: Any = None,
 ) -> Any:
     """The program of one step's graph."""
     from kcompile.runtimes.jax.training import Program
@@ -176,7 +177,8 @@ def make_program(
     results = trace_results(objective, used)
     if not key.training:
         return Program(graph, results, initial)
-    return Program(graph, results, initial, transformation, constraint_graph(model, graph))
+    constraints = constraint_graph(model, graph)
+    return Program(graph, results, initial, transformation, constraints, remat)
 
 
 def constraint_graph(model: Any, step: Graph) -> Graph | None:

@@ -40,6 +40,7 @@ class Trainer(Engine):
         auto_scale_loss: bool = True,
         *,
         debug_nans: bool = False,
+        remat: bool | Sequence[str] = False,
     ) -> None:
         """Say how to train. Weights are trained that are trainable now.
 
@@ -56,6 +57,9 @@ class Trainer(Engine):
                 wrapped in a `LossScaleOptimizer`.
             debug_nans: whether the error of a training step that is not finite names the layer
                 that made NaN or infinity first, forward or backward. It costs nothing before.
+            remat: whether values are computed again for gradients instead of kept, which takes
+                less memory and more time: True where the sizes of the values say that it pays, or
+                a list of names (or paths) of the layers whose inner values are.
 
         Raises:
             SpecError: the optimizer, a loss or a metric is unknown, or an argument out of range.
@@ -68,6 +72,7 @@ class Trainer(Engine):
         if jit_compile not in ("auto", True, None):
             raise NotImplementedError("jit_compile=False is not there: steps are always compiled")
         arguments.require_counts("compile", steps_per_execution=steps_per_execution)
+        arguments.require_remat(remat, programs.overrides(self.model, "train_step"))
         settings = Settings(loss, loss_weights, metrics, weighted_metrics)
         settings.require_known_names()
         self.optimizer = optimizers.get(optimizer)
@@ -77,6 +82,7 @@ class Trainer(Engine):
         self.restored = None
         self.steps_per_execution = steps_per_execution
         self.debug_nans = debug_nans
+        self.remat = remat if isinstance(remat, bool) else list(remat)
         self._flags = programs.TrainableFlags(self.model)
         self.cache.clear()
         self.model.stop_training = False
@@ -191,6 +197,18 @@ class Trainer(Engine):
         from kcompile.training.warming import warm_up
 
         warm_up(self, x, y, *args, **options)
+
+    def memory_report(self, batch_size: int = 32, **options: Any) -> Any:
+        """What training needs; see `kcompile.training.memory_report.memory_report`."""
+        from kcompile.training.memory_report import memory_report
+
+        return memory_report(self, batch_size, **options)
+
+    def profile(self, x: Any, y: Any = None, *args: Any, **options: Any) -> Any:
+        """Where the time of a step goes; see `kcompile.training.profiling.profile`."""
+        from kcompile.training.profiling import profile
+
+        return profile(self, x, y, *args, **options)
 
     def train_on_batch(
         self,

@@ -23,13 +23,22 @@ _CONVOLUTIONS_ON_CPU = {
     "xla_disable_hlo_passes": "cse_barrier_expander",
 }
 
+#: Without barriers XLA finds that what is computed again was computed before, and keeps it.
+_BARRIERS_ON_CPU = {"xla_disable_hlo_passes": "cse_barrier_expander"}
 
-def training_options(graph: Graph) -> dict[str, str] | None:
-    """The options for the program that trains with `graph`; None for the defaults."""
-    if jax.default_backend() != "cpu" or not values_to_keep(graph):
-        return None
+
+def training_options(graph: Graph, recomputes: bool = False) -> dict[str, str] | None:
+    """The options for the program that trains with `graph`; None for the defaults.
+
+    Args:
+        recomputes: whether some of its values are computed again for gradients.
+    """
     first, end = _MEASURED
-    return _CONVOLUTIONS_ON_CPU if first <= jax.__version_info__ < end else None
+    if jax.default_backend() != "cpu" or not first <= jax.__version_info__ < end:
+        return None
+    if values_to_keep(graph):
+        return _CONVOLUTIONS_ON_CPU
+    return _BARRIERS_ON_CPU if recomputes else None
 
 
 def values_to_keep(graph: Graph) -> frozenset[str]:

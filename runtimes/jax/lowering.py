@@ -10,7 +10,8 @@ hold 32-bit types.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -23,6 +24,7 @@ from kcompile.ir.op import Op
 from kcompile.ir.ops.control import graphs_of
 from kcompile.ir.types import DType
 from kcompile.runtimes.binding import bind_arrays, bind_op, describe, mismatch
+from kcompile.runtimes.jax.rematerialization import Segment
 from kcompile.runtimes.jax.table import LOWERINGS, Lowering
 
 Results = tuple[dict[str, jax.Array], dict[str, jax.Array]]
@@ -32,6 +34,7 @@ def lower(
     graph: Graph,
     table: Mapping[type[Op], Lowering] = LOWERINGS,
     kept: Collection[str] = (),
+    segments: Sequence[Segment] = (),
 ) -> Callable[[Mapping[str, Any]], Results]:
     """A function from arrays by input name to (outputs by name, next states by state name).
 
@@ -43,6 +46,7 @@ def lower(
         table: lowerings of its nodes; the bodies of loops and branches have the common ones.
         kept: names of values that are to be kept in memory rather than computed where they are
             read, as far as the backend lets one say so.
+        segments: all nodes, in parts of which some are computed again for gradients.
 
     Raises:
         ExportError: the graph holds strings. When traced: it holds 64-bit types and x64 is off.
@@ -56,7 +60,7 @@ def lower(
         _require_x64(graph)
         bound, env = bind_arrays(graph, arrays)
         inputs = {name: jnp.asarray(x) for name, x in bound.items()}
-        values = run_nodes(graph, inputs, env, table, kept)
+        values = run_nodes(graph, inputs, env, table, kept, segments)
         outputs = {output.name: values[output.value.name] for output in graph.outputs}
         return outputs, {update.state.name: values[update.value.name] for update in graph.updates}
 
@@ -69,15 +73,43 @@ def run_nodes(
     env: Mapping[str, int],
     table: Mapping[type[Op], Lowering] = LOWERINGS,
     kept: Collection[str] = (),
+    segments: Sequence[Segment] = (),
 ) -> dict[str, jax.Array]:
-    """All values by name, given those of the inputs and the numbers of symbols."""
+    """All values by name, given those of the inputs and the numbers of symbols.
+
+    Of segments that are computed again, the values that only they read are left out.
+    """
+
+    def run(nodes: Iterable[Node], values: dict[str, jax.Array]) -> None:
+        for node in nodes:
+            with jax.named_scope(scope_of(node.source)):
+                results = lower_node(graph, node, values, env, table)
+            for value, result in zip(node.outputs, results, strict=True):
+                is_kept = value.name in kept
+                values[value.name] = lax.optimization_barrier(result) if is_kept else result
+
+    def recomputed(segment: Segment) -> Callable[[dict[str, jax.Array]], dict[str, jax.Array]]:
+        def function(given: dict[str, jax.Array]) -> dict[str, jax.Array]:
+            own = dict(given)
+            run(segment.nodes, own)
+            return {name: own[name] for name in segment.outputs}
+
+        return jax.checkpoint(function)
+
     values = dict(inputs)
-    for node in graph.nodes:
-        results = lower_node(graph, node, values, env, table)
-        for value, result in zip(node.outputs, results, strict=True):
-            is_kept = value.name in kept
-            values[value.name] = lax.optimization_barrier(result) if is_kept else result
+    if not segments:
+        run(graph.nodes, values)
+    for segment in segments:
+        if segment.is_recomputed:
+            values |= recomputed(segment)({name: values[name] for name in segment.inputs})
+        else:
+            run(segment.nodes, values)
     return values
+
+
+def scope_of(source: str) -> str:
+    """The name that what a layer computes has in compiled programs and in traces of them."""
+    return "layer." + re.sub(r"[^\w.]", "_", source.replace("/", "."))
 
 
 def first_wide_value(graph: Graph) -> Value | None:

@@ -31,15 +31,15 @@ class Predictor:
         self._rng_names = names_of(graph, Role.RNG)
         self._data_types = {e.name: e.type.dtype.numpy for e in graph.inputs_with(Role.DATA)}
         compile_cache.start()
-        self._function = jax.jit(self._run)
+        self.function = jax.jit(self._run)
 
     def run(self, weights: Arrays, rows: Mapping[str, Any], seed: int, number: int) -> list[Array]:
         """The outputs in order, still on the device."""
-        return self._function(weights, dict(rows), words(seed, number))
+        return self.function(weights, dict(rows), words(seed, number))
 
     def lowered(self, weights: Mapping[str, Any], rows: Mapping[str, Any]) -> list[Any]:
         """What is to be compiled, by its `compile()`, before `run` takes rows of such types."""
-        return [self._function.lower(types_of(weights), types_of(rows), words(0, 0))]
+        return [self.function.lower(types_of(weights), types_of(rows), words(0, 0))]
 
     def _run(self, weights: Arrays, rows: Arrays, key: Array) -> list[Array]:
         rows = {name: array.astype(self._data_types[name]) for name, array in rows.items()}

@@ -22,6 +22,7 @@ from kcompile.runtimes.jax.debugging import find_non_finite
 from kcompile.runtimes.jax.lowering import lower
 from kcompile.runtimes.jax.optimizer_wrappers import loss_scale, num_skipped
 from kcompile.runtimes.jax.optimizers import BoundedTransformation, apply_updates, are_bounded
+from kcompile.runtimes.jax.rematerialization import Policy, plan
 from kcompile.runtimes.jax.table import LOWERINGS, training_table
 from kcompile.runtimes.jax.table_updates import Tables
 
@@ -29,6 +30,8 @@ Array: TypeAlias = jax.Array
 Arrays: TypeAlias = dict[str, Array]
 
 LOSS = "loss"
+#: The name of what the optimizer computes, in compiled programs.
+UPDATE_SCOPE = "optimizer"
 # Places in the array of numbers that a program takes.
 _SEED, _STEP, _BEGIN, _END, _FRESH = range(5)
 
@@ -80,6 +83,7 @@ class Program:
         initial: values of the states that start anew in every epoch: the metrics'.
         transformation: the optimizer, for training; None evaluates.
         constraints: computes updated weights, by name, from those that the optimizer gives.
+        remat: what is computed again for gradients, instead of kept.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class Program:
         initial: Mapping[str, Any],
         transformation: Any = None,
         constraints: Graph | None = None,
+        remat: Policy = None,
     ) -> None:
         self.graph = graph  # before lookups are taken out
         self.transformation = transformation
@@ -107,7 +112,8 @@ class Program:
         self._tables = Tables(graph, transformation, self._constraint_names)
         graph = self._tables.graph
         kept = values_to_keep(graph) if trains else ()
-        self._function, self._results = lower(graph, table, kept), lower(results)
+        segments = plan(graph, remat) if trains else ()
+        self._function, self._results = lower(graph, table, kept, segments), lower(results)
         self._constraints = None if constraints is None else lower(constraints)
         self._result_names = [entry.name for entry in results.inputs]
         self._scalar_names = [o.name for o in results.outputs if o.value.type.rank == 0]
@@ -116,9 +122,9 @@ class Program:
             dtype.numpy.itemsize >= 4 for dtype in types
         )
         self._step = self._training_step if trains else self._evaluation_step
-        options = training_options(graph) if trains else None
+        options = training_options(graph, bool(segments)) if trains else None
         compile_cache.start()
-        self._loop = jax.jit(self._run_loop, donate_argnums=0, compiler_options=options)
+        self.loop = jax.jit(self._run_loop, donate_argnums=0, compiler_options=options)
         self._single = jax.jit(self._run_single, donate_argnums=0, compiler_options=options)
 
     def run_many(
@@ -149,7 +155,7 @@ class Program:
             not finite. Logs and number have waited for the device.
         """
         numbers = words(*key, begin, end, fresh)
-        return self._reported(self._loop(state, frozen, self.initial, data, batches, numbers))
+        return self._reported(self.loop(state, frozen, self.initial, data, batches, numbers))
 
     def run_one(
         self,
@@ -189,7 +195,7 @@ class Program:
             jax.ShapeDtypeStruct(indices, np.int32),
             jax.ShapeDtypeStruct(indices[:-1], np.float32),
         )
-        run = self._loop if len(indices) == 2 else self._single
+        run = self.loop if len(indices) == 2 else self._single
         numbers = words(*range(_FRESH + 1))
         return [*made, run.lower(state, frozen, self.initial, types_of(data), batches, numbers)]
 
@@ -302,8 +308,11 @@ class Program:
         take_gradients = jax.value_and_grad(loss_of, (0, 1), has_aux=True)
         taken = take_gradients(dense, tables.rows(state.params, indices))
         (_, (loss, states)), (gradients, row_gradients) = taken
-        updates, new_slots = self.transformation.update(gradients, slots, dense, learning_rate=rate)
-        params = apply_updates(dense, updates)
+        with jax.named_scope(UPDATE_SCOPE):
+            updates, new_slots = self.transformation.update(
+                gradients, slots, dense, learning_rate=rate
+            )
+            params = apply_updates(dense, updates)
         good = good & jnp.isfinite(loss)
         if self._gradients_tell:
             good = good & are_bounded((gradients, row_gradients), rate)

@@ -43,8 +43,8 @@ class Profile:
     """Where the time of a step goes.
 
     Attributes:
-        rows: by layer, the longest first. On the CPU an instruction counts until the next one
-            starts, on a GPU as long as it runs.
+        rows: by layer, the longest first. On the CPU, where libraries go on after their event, time
+            in which nothing else does is that of the library call started last.
         step: seconds of a step from end to end.
         trace: a file that https://ui.perfetto.dev opens.
     """

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import glob
 import gzip
-import itertools
 import json
 import re
 import time
@@ -24,6 +23,8 @@ from kcompile.ir.graph import Graph
 from kcompile.runtimes.jax.lowering import scope_of
 from kcompile.runtimes.jax.training import UPDATE_SCOPE, Batches, Program, State, words
 
+#: What the CPU's instructions are called that end before what they have begun has.
+_LIBRARY_CALLS = ("conv", "dot", "ynn_fusion", "custom-call")
 #: What belongs to no layer: loss, metrics, gathering of rows, loops.
 ELSEWHERE = ""
 
@@ -65,7 +66,7 @@ def trace_steps(
     compiled = program.loop.lower(state, *rest).compile()
     state, _ = jax.block_until_ready(compiled(state, *rest))
     args = (state, *rest)
-    return _traced(compiled, compiled.as_text(), args, program.graph, num_steps, folder)
+    return _traced(compiled, compiled.as_text() or "", args, program.graph, num_steps, folder)
 
 
 def trace_prediction(
@@ -80,7 +81,7 @@ def trace_prediction(
             result = jax.block_until_ready(compiled(*args))
         return result
 
-    return _traced(run, compiled.as_text(), args, graph, runs, folder)
+    return _traced(run, compiled.as_text() or "", args, graph, runs, folder)
 
 
 def _traced(
@@ -113,20 +114,25 @@ def _instruction_times(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     """Seconds of each instruction."""
     found = [e for e in events if e.get("ph") == "X" and "hlo_op" in (e.get("args") or {})]
     found.sort(key=lambda event: (event["ts"], -event["dur"]))
-    return _between_starts(found) if jax.default_backend() == "cpu" else _alone(found)
+    return _without_gaps(found) if jax.default_backend() == "cpu" else _alone(found)
 
 
-def _between_starts(events: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The time from each start to the next one, on whatever thread.
+def _without_gaps(events: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The time from the first start to the last end, all of it shared out.
 
     An event of the CPU ends when a library has been told what to compute, not when it has done so.
-    What waits for the result begins next; where nothing does, the next one gets the time.
+    Time in which no event goes on is that of the library call that was started last.
     """
     times: dict[str, float] = defaultdict(float)
-    starts = [event["ts"] for event in events[1:]]
-    for event, following in itertools.zip_longest(events, starts):
-        microseconds = event["dur"] if following is None else following - event["ts"]
-        times[event["args"]["hlo_op"]] += microseconds / 1e6
+    called = None
+    covered = events[0]["ts"] if events else 0.0
+    for event in events:
+        name, begin, end = event["args"]["hlo_op"], event["ts"], event["ts"] + event["dur"]
+        if begin > covered:
+            times[called or name] += (begin - covered) / 1e6
+        times[name] += max(0.0, end - max(begin, covered)) / 1e6
+        covered = max(covered, end)
+        called = name if name.startswith(_LIBRARY_CALLS) else called
     return times
 
 
@@ -150,9 +156,22 @@ def _alone(events: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _instruction_scopes(text: str) -> dict[str, str]:
-    """The scope of each instruction in the text of a compiled program."""
-    pattern = re.compile(r'^\s*(?:ROOT )?%?([\w.-]+) = .*metadata=\{[^}]*op_name="([^"]*)"', re.M)
-    return dict(pattern.findall(text))
+    """The scope of each instruction in the text of a compiled program.
+
+    One that XLA has made itself has that of the first of its operands that has one.
+    """
+    pattern = re.compile(r"^\s*(?:ROOT )?%?([\w.-]+) = (.*)$", re.M)
+    lines = dict(pattern.findall(text))
+    scopes = {}
+    for name, line in lines.items():
+        if found := re.search(r'metadata=\{[^}]*op_name="([^"]*)"', line):
+            scopes[name] = found[1]
+            continue
+        # Operands stand before the instruction, so theirs are known.
+        operands = (word for word in re.findall(r"[\w.-]+", line) if word in scopes)
+        if (first := next(operands, None)) is not None:
+            scopes[name] = scopes[first]
+    return scopes
 
 
 def _by_layer(

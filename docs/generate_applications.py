@@ -27,15 +27,16 @@ import numpy as np  # noqa: E402
 PAGE = ROOT / "docs" / "applications.md"
 HEADER = """# Applications
 
-The image classifiers of Keras 3.15, by its names, with its layers, weights and preprocessing. This page is
-written by `docs/generate_applications.py`.
+The image classifiers of Keras 3.15, by its names, with its layers, weights and preprocessing. This
+page is written by `docs/generate_applications.py`.
 
 - *parameters*: as many as Keras's model has.
-- *difference*: the largest difference to Keras's output (JAX backend) for the same random weights, passed
-  through a `.weights.h5` file, as a part of the largest output; two images of the model's own size.
+- *difference*: the largest difference to Keras's logits (JAX backend) for the same random weights,
+  passed through a `.weights.h5` file, over the largest logit; two images of the default size.
 - *nodes*, *MB*: of the ONNX file, after its verification in onnxruntime.
 - *latency*: the median of ten runs of onnxruntime on one image, two cores of a shared machine.
-- *train step*: the same of steps of `fit` with SGD, for two images; the first, which compiles, left out.
+- *train step*: the median of five calls of `train_on_batch` with SGD and two images, after two
+  that compile.
 
 | model | parameters | difference | nodes | MB | latency b1, ms | train step, ms |
 |---|---|---|---|---|---|---|
@@ -44,9 +45,8 @@ written by `docs/generate_applications.py`.
 
 def measure(module: str, name: str) -> dict[str, Any]:
     """The row of one model."""
-    from tests.applications.parity import both, randomize
-
     import kcompile
+    from tests.applications.parity import both, randomize
 
     theirs, ours = both(module, name, weights=None, classifier_activation=None)
     assert theirs.count_params() == ours.count_params()

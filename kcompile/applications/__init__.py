@@ -8,6 +8,9 @@ from typing import Any
 #: Module -> its models; it is imported when one of them is asked for.
 _MODULES = {
     "imagenet_utils": (),
+    "resnet": ("ResNet50", "ResNet101", "ResNet152"),
+    "resnet50": (),
+    "resnet_v2": ("ResNet50V2", "ResNet101V2", "ResNet152V2"),
     "vgg16": ("VGG16",),
     "vgg19": ("VGG19",),
 }

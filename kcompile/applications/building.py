@@ -145,13 +145,17 @@ class Options:
             self.refuse(f"the classifier wants a known input_shape, got {shape}")
         return shape
 
-    def pool(self, x: KerasTensor) -> KerasTensor:
-        """The last feature maps `[N, H, W, C]` without classifier: pooled as was asked for."""
+    def pool(self, x: KerasTensor, avg: str | None = None, max: str | None = None) -> KerasTensor:
+        """The last feature maps `[N, H, W, C]` without classifier: pooled as was asked for.
+
+        Args:
+            avg, max: names of the pooling layers; by default those that a counter gives.
+        """
         if self.pooling is None:
             return x
         if self.pooling == "avg":
-            return layers.GlobalAveragePooling2D()(x)
-        return layers.GlobalMaxPooling2D()(x)
+            return layers.GlobalAveragePooling2D(name=avg)(x)
+        return layers.GlobalMaxPooling2D(name=max)(x)
 
     def classify(self, x: KerasTensor, name: str = "predictions", **options: Any) -> KerasTensor:
         """Scores `[N, classes]` from features `[N, F]`, by the last dense layer."""

@@ -283,3 +283,12 @@ def run_command(
     from kcompile.cli.executing import run_file
 
     run_file(model, inputs, output, trusted, as_json)
+
+
+@main.command("doctor", epilog=EXIT_CODES)
+@common_options
+def doctor_command(as_json: bool) -> int:
+    """Say what is installed and whether it works: the first part of a bug report."""
+    from kcompile.cli.doctor import examine
+
+    return examine(as_json)

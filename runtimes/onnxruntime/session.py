@@ -53,6 +53,11 @@ _ERRORS = (
 )
 
 
+def providers() -> list[str]:
+    """What onnxruntime can run on here, as it names it, the preferred one first."""
+    return list(onnxruntime.get_available_providers())
+
+
 @dataclass(frozen=True)
 class TensorInfo:
     """Name, element type and shape of an input or output; a symbolic size is its text."""

@@ -7,7 +7,11 @@ from typing import Any
 
 #: Module -> its models; it is imported when one of them is asked for.
 _MODULES = {
+    "densenet": ("DenseNet121", "DenseNet169", "DenseNet201"),
     "imagenet_utils": (),
+    "mobilenet": ("MobileNet",),
+    "mobilenet_v2": ("MobileNetV2",),
+    "mobilenet_v3": ("MobileNetV3Large", "MobileNetV3Small"),
     "resnet": ("ResNet50", "ResNet101", "ResNet152"),
     "resnet50": (),
     "resnet_v2": ("ResNet50V2", "ResNet101V2", "ResNet152V2"),

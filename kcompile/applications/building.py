@@ -20,13 +20,34 @@ NUM_IMAGENET_CLASSES = 1000
 Shape = tuple[int | None, ...]
 
 
+def channels_of(x: KerasTensor) -> int:
+    """The number of feature maps of `[N, H, W, C]`."""
+    channels = x.shape[-1]
+    assert channels is not None
+    return channels
+
+
 @dataclass(frozen=True)
 class PublishedFile:
-    """A weights file of Keras: its name in the cache, where it is, and its MD5."""
+    """A weights file of Keras: its name in the cache, where it is, and its MD5, if it is known."""
 
     name: str
     origin: str
-    md5: str
+    md5: str | None
+
+
+def weights_file(base_url: str, name: str, md5: str | None = None) -> PublishedFile:
+    """The file of that name in a folder on the web; of some, Keras tells no checksum."""
+    return PublishedFile(name, f"{base_url}/{name}", md5)
+
+
+def published_pair(base_url: str, name: str, md5: str, md5_no_top: str) -> Published:
+    """The files of a model as most of Keras's are named."""
+    stem = f"{name}_weights_tf_dim_ordering_tf_kernels"
+    return Published(
+        weights_file(base_url, f"{stem}.h5", md5),
+        weights_file(base_url, f"{stem}_notop.h5", md5_no_top),
+    )
 
 
 @dataclass(frozen=True)
@@ -112,14 +133,15 @@ class Options:
         """
         if needs_size is None:
             needs_size = self.include_top
-        shape = self._shape(default_size, min_size, needs_size)
+        shape = self.shape(default_size, min_size, needs_size)
         if isinstance(self.input_tensor, KerasTensor):
             return self.input_tensor
         if self.input_tensor is not None:
             self.refuse(f"input_tensor is no tensor of a model: {self.input_tensor!r}")
         return layers.Input(shape)
 
-    def _shape(self, default_size: int, min_size: int, needs_size: bool) -> Shape:
+    def shape(self, default_size: int, min_size: int, needs_size: bool) -> Shape:
+        """The shape of one image `(H, W, C)`; the arguments are those of `image`."""
         shape = None if self.input_shape is None else tuple(self.input_shape)
         if shape is None:
             return (default_size, default_size, 3) if needs_size else (None, None, 3)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kcompile import layers
-from kcompile.applications.building import Options, Published, PublishedFile
+from kcompile.applications.building import Options, Published, published_pair
 from kcompile.models import Model
 from kcompile.ops.tensor import KerasTensor
 
@@ -23,11 +23,7 @@ Stage = Callable[[KerasTensor, int, int, str], KerasTensor]
 
 def published(name: str, md5: str, md5_no_top: str) -> Published:
     """Where Keras's weights of a model are."""
-    stem = f"{name}_weights_tf_dim_ordering_tf_kernels"
-    return Published(
-        PublishedFile(f"{stem}.h5", f"{BASE_URL}/{stem}.h5", md5),
-        PublishedFile(f"{stem}_notop.h5", f"{BASE_URL}/{stem}_notop.h5", md5_no_top),
-    )
+    return published_pair(BASE_URL, name, md5, md5_no_top)
 
 
 def normalized(x: KerasTensor, name: str) -> KerasTensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kcompile import layers
-from kcompile.applications.building import Options, Published, PublishedFile
+from kcompile.applications.building import Options, Published, published_pair
 from kcompile.models import Model
 
 FILTERS = (64, 128, 256, 512, 512)
@@ -14,11 +14,7 @@ BASE_URL = "https://storage.googleapis.com/tensorflow/keras-applications"
 
 def published(name: str, md5: str, md5_no_top: str) -> Published:
     """Where Keras's weights of a model are."""
-    stem = f"{name}_weights_tf_dim_ordering_tf_kernels"
-    return Published(
-        PublishedFile(f"{stem}.h5", f"{BASE_URL}/{name}/{stem}.h5", md5),
-        PublishedFile(f"{stem}_notop.h5", f"{BASE_URL}/{name}/{stem}_notop.h5", md5_no_top),
-    )
+    return published_pair(f"{BASE_URL}/{name}", name, md5, md5_no_top)
 
 
 def build(depths: tuple[int, ...], files: Published, **arguments: Any) -> Model:

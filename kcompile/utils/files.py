@@ -1,4 +1,4 @@
-"""Files from the network, kept in a local cache and checked against their SHA-256."""
+"""Files from the network, kept in a local cache and checked against their checksum."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 1 << 18
 TIMEOUT_SECONDS = 30.0
+MD5_DIGITS = 32
 
 
 class DownloadError(KCompileError):
@@ -23,10 +24,12 @@ class DownloadError(KCompileError):
 
 
 class ChecksumError(FormatError):
-    """A file whose SHA-256 is not the expected one."""
+    """A file whose checksum is not the expected one."""
 
 
-def get_file(fname: str, origin: str, file_hash: str, *, cache_subdir: str = "datasets") -> Path:
+def get_file(
+    fname: str, origin: str, file_hash: str | None, *, cache_subdir: str = "datasets"
+) -> Path:
     """The path of a cached file, downloaded first when it isn't there.
 
     The file appears under its name only once it is whole and its checksum holds.
@@ -34,7 +37,8 @@ def get_file(fname: str, origin: str, file_hash: str, *, cache_subdir: str = "da
     Args:
         fname: name of the file in the cache.
         origin: URL to download from.
-        file_hash: SHA-256 of the file, in hexadecimal.
+        file_hash: SHA-256 or, with 32 digits, MD5 of the file, in hexadecimal. Without one
+            nothing but the length is checked.
         cache_subdir: folder below `cache_dir()`.
 
     Raises:
@@ -42,7 +46,9 @@ def get_file(fname: str, origin: str, file_hash: str, *, cache_subdir: str = "da
         DownloadError: the file isn't cached and can't be downloaded.
     """
     path = cache_dir() / cache_subdir / fname
-    by_hand = f"download {origin} by hand to {path}; its SHA-256 must be {file_hash}"
+    by_hand = f"download {origin} by hand to {path}"
+    if file_hash is not None:
+        by_hand += f"; its {_algorithm(file_hash)} must be {file_hash}"
     if path.exists():
         _check_hash(path, file_hash, str(path), f"Delete it, or {by_hand}")
         return path
@@ -59,12 +65,19 @@ def get_file(fname: str, origin: str, file_hash: str, *, cache_subdir: str = "da
     return path
 
 
-def _check_hash(path: Path, expected: str, where: str, hint: str) -> None:
+def _algorithm(file_hash: str) -> str:
+    return "MD5" if len(file_hash) == MD5_DIGITS else "SHA-256"
+
+
+def _check_hash(path: Path, expected: str | None, where: str, hint: str) -> None:
+    if expected is None:
+        return
+    name = _algorithm(expected)
     with path.open("rb") as file:
-        received = hashlib.file_digest(file, "sha256").hexdigest()
+        received = hashlib.file_digest(file, name.lower().replace("-", "")).hexdigest()
     if received != expected.lower():
         raise ChecksumError(
-            f"the file's SHA-256 is {received}, not {expected}", where=where, hint=hint
+            f"the file's {name} is {received}, not {expected}", where=where, hint=hint
         )
 
 

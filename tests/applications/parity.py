@@ -19,7 +19,7 @@ def both(module: str, name: str, /, **arguments: Any) -> tuple[Any, Any]:
     keras.utils.clear_session()
     clear_session()
     arguments = {"weights": None, **arguments}
-    theirs = getattr(importlib.import_module(f"keras.applications.{module}"), name)(**arguments)
+    theirs = getattr(keras.applications, name)(**arguments)
     ours = getattr(importlib.import_module(f"kcompile.applications.{module}"), name)(**arguments)
     return theirs, ours
 

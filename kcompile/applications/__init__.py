@@ -9,6 +9,7 @@ from typing import Any
 _MODULES = {
     "densenet": ("DenseNet121", "DenseNet169", "DenseNet201"),
     "imagenet_utils": (),
+    "inception_v3": ("InceptionV3",),
     "mobilenet": ("MobileNet",),
     "mobilenet_v2": ("MobileNetV2",),
     "mobilenet_v3": ("MobileNetV3Large", "MobileNetV3Small"),
@@ -17,6 +18,7 @@ _MODULES = {
     "resnet_v2": ("ResNet50V2", "ResNet101V2", "ResNet152V2"),
     "vgg16": ("VGG16",),
     "vgg19": ("VGG19",),
+    "xception": ("Xception",),
 }
 _MODELS = {model: module for module, models in _MODULES.items() for model in models}
 

@@ -8,6 +8,7 @@ from typing import Any
 #: Module -> its models; it is imported when one of them is asked for.
 _MODULES = {
     "densenet": ("DenseNet121", "DenseNet169", "DenseNet201"),
+    "efficientnet": tuple(f"EfficientNetB{number}" for number in range(8)),
     "imagenet_utils": (),
     "inception_v3": ("InceptionV3",),
     "mobilenet": ("MobileNet",),

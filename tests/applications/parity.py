@@ -57,9 +57,16 @@ def check_numbers(theirs: Any, ours: Any, folder: Path, size: int = 32) -> None:
 
 
 def randomize(model: Any, seed: int = 0) -> None:
-    """Weights with which signals neither vanish nor explode in a deep network."""
+    """Weights with which signals neither vanish nor explode in a deep network.
+
+    Those of Normalization stay: Keras's layer computes with copies of them.
+    """
     rng = np.random.default_rng(seed)
+    kept = (layer for layer in model.layers if isinstance(layer, keras.layers.Normalization))
+    fixed = {id(weight) for layer in kept for weight in layer.weights}
     for weight in model.weights:
+        if id(weight) in fixed:
+            continue
         shape = tuple(weight.shape)
         name = weight.path.rpartition("/")[2]
         if name in ("gamma", "moving_variance"):

@@ -256,11 +256,11 @@ def test_a_second_fit_goes_on_with_the_optimizer_and_compiles_nothing():
         model.fit(ROWS, ONE_HOT, shuffle=False, verbose=0)
     ours, theirs = models
     programs = dict(ours.trainer.cache.steps)
-    sizes = {key: program._loop._cache_size() for key, program in programs.items()}
+    sizes = {key: program.loop._cache_size() for key, program in programs.items()}
     histories = [m.fit(ROWS, ONE_HOT, shuffle=False, verbose=0, epochs=2).history for m in models]
     assert_same(ours, theirs, *histories)
     assert programs == ours.trainer.cache.steps
-    assert sizes == {key: program._loop._cache_size() for key, program in programs.items()}
+    assert sizes == {key: program.loop._cache_size() for key, program in programs.items()}
 
 
 def test_train_on_batch():

@@ -85,9 +85,6 @@ def _last_uses(graph: Graph) -> dict[str, int]:
 
 def _runs_of_layers(graph: Graph, names: Sequence[str]) -> Iterator[tuple[int, int, bool]]:
     """The nodes of each of the layers, as far as they follow each other, and those between."""
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise SpecError(f"remat is True, False or a list of names of layers, not {names!r}")
-
     def layer_of(node: Node) -> str | None:
         found = (name for name in names if f"{node.source}/".startswith(f"{name}/"))
         return next(found, None)

@@ -9,6 +9,9 @@ from typing import Any
 _MODULES = {
     "densenet": ("DenseNet121", "DenseNet169", "DenseNet201"),
     "efficientnet": tuple(f"EfficientNetB{number}" for number in range(8)),
+    "efficientnet_v2": tuple(
+        f"EfficientNetV2{kind}" for kind in ("B0", "B1", "B2", "B3", "L", "M", "S")
+    ),
     "imagenet_utils": (),
     "inception_v3": ("InceptionV3",),
     "mobilenet": ("MobileNet",),

@@ -8,18 +8,23 @@ from typing import Any, NamedTuple
 
 from kcompile import layers
 from kcompile.applications.building import Options, Published, channels_of, weights_file
+from kcompile.applications.efficient import (
+    ACTIVATION,
+    classifier_initializer,
+    convolved,
+    excited,
+    initializer,
+)
 from kcompile.applications.imagenet_utils import (
     TORCH_STD,
     decode_predictions,
     preprocess_nothing,
 )
 from kcompile.applications.mobile import divisible, padding_for
-from kcompile.initializers import VarianceScaling
 from kcompile.models import Model
 from kcompile.ops.tensor import KerasTensor
 
 BASE_URL = "https://storage.googleapis.com/keras-applications"
-ACTIVATION = "swish"
 #: The rate at which the last block's own part is dropped; that of the first is 0.
 DROP_RATE = 0.2
 
@@ -112,20 +117,20 @@ def _build(kind: str, **arguments: Any) -> Model:
         # The published weights were trained so: the square root is no slip here.
         x = layers.Rescaling([1.0 / math.sqrt(std) for std in TORCH_STD])(x)
     x = layers.ZeroPadding2D(padding_for(x, 3), name="stem_conv_pad")(x)
-    x = _convolved(x, divisible(32 * scale.width), 3, "stem_conv", strides=2, padding="valid")
+    x = convolved(x, divisible(32 * scale.width), 3, "stem_conv", strides=2, padding="valid")
     x = _activated(x, "stem_bn", "stem_activation")
     for stage, strides, name, rate in _blocks(scale):
         filters = divisible(stage.filters * scale.width)
         x = _block(x, stage, filters, strides, rate, name)
-    x = _convolved(x, divisible(1280 * scale.width), 1, "top_conv")
+    x = convolved(x, divisible(1280 * scale.width), 1, "top_conv")
     x = _activated(x, "top_bn", "top_activation")
     if not options.include_top:
         x = options.pool(x, avg="avg_pool", max="max_pool")
         return options.finish(x, _published(kind))
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)
     x = layers.Dropout(scale.dropout, name="top_dropout")(x)
-    initializer = VarianceScaling(1.0 / 3.0, mode="fan_out", distribution="uniform")
-    return options.finish(options.classify(x, kernel_initializer=initializer), _published(kind))
+    x = options.classify(x, kernel_initializer=classifier_initializer())
+    return options.finish(x, _published(kind))
 
 
 def _published(kind: str) -> Published:
@@ -147,32 +152,6 @@ def _blocks(scale: Scale) -> Iterator[tuple[Stage, int, str, float]]:
             done += 1
 
 
-def _initializer() -> VarianceScaling:
-    return VarianceScaling(2.0, mode="fan_out", distribution="truncated_normal")
-
-
-def _convolved(
-    x: KerasTensor,
-    filters: int,
-    kernel: int,
-    name: str,
-    strides: int = 1,
-    padding: str = "same",
-    activation: str | None = None,
-) -> KerasTensor:
-    """A convolution; with a bias only where an activation follows at once."""
-    return layers.Conv2D(
-        filters,
-        kernel,
-        strides=strides,
-        padding=padding,
-        activation=activation,
-        use_bias=activation is not None,
-        kernel_initializer=_initializer(),
-        name=name,
-    )(x)
-
-
 def _activated(x: KerasTensor, normalization: str, activation: str) -> KerasTensor:
     x = layers.BatchNormalization(axis=3, name=normalization)(x)
     return layers.Activation(ACTIVATION, name=activation)(x)
@@ -185,7 +164,7 @@ def _block(
     channels = channels_of(x)
     y = x
     if stage.expansion != 1:
-        y = _convolved(y, channels * stage.expansion, 1, f"{name}expand_conv")
+        y = convolved(y, channels * stage.expansion, 1, f"{name}expand_conv")
         y = _activated(y, f"{name}expand_bn", f"{name}expand_activation")
     if strides == 2:
         y = layers.ZeroPadding2D(padding_for(y, stage.kernel), name=f"{name}dwconv_pad")(y)
@@ -194,28 +173,18 @@ def _block(
         strides=strides,
         padding="same" if strides == 1 else "valid",
         use_bias=False,
-        depthwise_initializer=_initializer(),
+        depthwise_initializer=initializer(),
         name=f"{name}dwconv",
     )(y)
     y = _activated(y, f"{name}bn", f"{name}activation")
-    y = _excited(y, max(1, channels // 4), name)
-    y = _convolved(y, filters, 1, f"{name}project_conv")
+    y = excited(y, max(1, channels // 4), name)
+    y = convolved(y, filters, 1, f"{name}project_conv")
     y = layers.BatchNormalization(axis=3, name=f"{name}project_bn")(y)
     if strides > 1 or channels != filters:
         return y
     if rate > 0:
         y = layers.Dropout(rate, noise_shape=(None, 1, 1, 1), name=f"{name}drop")(y)
     return layers.Add(name=f"{name}add")([y, x])
-
-
-def _excited(x: KerasTensor, filters: int, name: str) -> KerasTensor:
-    """Each map times a number between 0 and 1 that follows from the means of all."""
-    channels = channels_of(x)
-    y = layers.GlobalAveragePooling2D(name=f"{name}se_squeeze")(x)
-    y = layers.Reshape((1, 1, channels), name=f"{name}se_reshape")(y)
-    y = _convolved(y, filters, 1, f"{name}se_reduce", activation=ACTIVATION)
-    y = _convolved(y, channels, 1, f"{name}se_expand", activation="sigmoid")
-    return layers.Multiply(name=f"{name}se_excite")([x, y])
 
 
 def EfficientNetB0(

@@ -85,6 +85,7 @@ def _last_uses(graph: Graph) -> dict[str, int]:
 
 def _runs_of_layers(graph: Graph, names: Sequence[str]) -> Iterator[tuple[int, int, bool]]:
     """The nodes of each of the layers, as far as they follow each other, and those between."""
+
     def layer_of(node: Node) -> str | None:
         found = (name for name in names if f"{node.source}/".startswith(f"{name}/"))
         return next(found, None)
